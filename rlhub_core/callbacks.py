@@ -1,0 +1,177 @@
+"""The core's own callbacks, offered through the same hooks as anyone's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlhub_core import state
+from rlhub_core.config import option
+from rlhub_core.envs import Vec
+from rlhub_core.evaluation import LONGEST_EPISODE, play
+from rlhub_core.protocol import Callback, Progress, StopTraining
+from rlhub_core.seeding import stream
+
+if TYPE_CHECKING:
+    from rlhub_core.training import Run
+
+
+@dataclass
+class Evaluate(Callback):
+    """Plays greedy episodes in environments of its own and records their scores in `evaluations.jsonl`."""
+
+    every: int = option(10_000, "env steps between two evaluations", unit="env steps", minimum=1)
+    episodes: int = option(10, "episodes an evaluation", minimum=1)
+    num_envs: int = option(8, "environments side by side, at most one an episode", minimum=1)
+    longest_episode: int = option(LONGEST_EPISODE, "steps after which an episode is cut off", unit="steps", minimum=1)
+    _next: int = field(default=0, init=False, repr=False)
+    _env: Vec | None = field(default=None, init=False, repr=False)
+
+    def on_start(self, run: Run) -> None:
+        """Set the first step to evaluate at."""
+        self._next = self._next or self.every
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Evaluate where it is due."""
+        if progress.steps < self._next:
+            return
+        self._next = (progress.steps // self.every + 1) * self.every
+        if self._env is None:
+            self._env = run.separate_environment().make_vec(min(self.num_envs, self.episodes))
+        seed = stream(run.experiment.seed, "evaluate", progress.steps)
+        run.record_evaluation(
+            play(
+                run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
+            )
+        )
+
+    def on_end(self, run: Run) -> None:
+        """Close the environments."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def save(self, folder: Path) -> None:
+        """Write when the next evaluation is due."""
+        state.save(folder, "evaluate", {"next": self._next})
+
+    def load(self, folder: Path) -> None:
+        """Read when the next evaluation is due."""
+        self._next = state.load(folder, "evaluate")["next"]
+
+
+@dataclass
+class Checkpoint(Callback):
+    """Saves the whole run, so that it can be resumed exactly from there."""
+
+    every: int = option(50_000, "env steps between two checkpoints", unit="env steps", minimum=1)
+    keep: int = option(2, "newest checkpoints that are kept", minimum=1)
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Ask for a checkpoint where it is due; the run writes it once every callback has seen this progress."""
+        if progress.steps // self.every > run.last_checkpoint // self.every:
+            run.request_checkpoint(keep=self.keep)
+
+
+@dataclass
+class StopOnReturn(Callback):
+    """Ends the run when the mean return of the last training episodes reaches a value."""
+
+    value: float = option(meaning="mean return to reach")
+    window: int = option(100, "episodes in the mean", unit="episodes", minimum=1)
+    _returns: deque[float] = field(default_factory=deque, init=False, repr=False)
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Stop where the mean over a full window is high enough."""
+        for episode in progress.episodes:
+            self._returns.append(episode.return_)
+            if len(self._returns) > self.window:
+                self._returns.popleft()
+        if progress.episodes and len(self._returns) == self.window and np.mean(self._returns) >= self.value:
+            raise StopTraining(f"return {self.value:g} reached over the last {self.window} episodes")
+
+    def save(self, folder: Path) -> None:
+        """Write the returns in the window."""
+        state.save(folder, "stop_on_return", {"returns": list(self._returns)})
+
+    def load(self, folder: Path) -> None:
+        """Read the returns in the window."""
+        self._returns = deque(state.load(folder, "stop_on_return")["returns"])
+
+
+@dataclass
+class ProgressBar(Callback):
+    """Shows steps, steps/s, the last returns and the time left; without a terminal, a line now and then."""
+
+    seconds: float = option(0.0, "between two updates; 0: 0.2 on a terminal, 15 without", unit="s", minimum=0)
+    window: int = option(20, "episodes in the mean return", unit="episodes", minimum=1)
+    _bar: Any = field(default=None, init=False, repr=False)
+
+    def on_start(self, run: Run) -> None:
+        """Start the clock and the bar."""
+        self._returns: deque[float] = deque(maxlen=self.window)
+        self._begun, self._first, self._shown, self._episodes = time.monotonic(), run.steps, 0.0, 0
+        self._terminal = sys.stderr.isatty()
+        self._pause = self.seconds or (0.2 if self._terminal else 15.0)
+        if self._terminal:
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task("", total=run.experiment.steps, completed=run.steps, text="")
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Show where the run is, if it was not shown a moment ago."""
+        for episode in progress.episodes:
+            self._returns.append(episode.return_)
+            self._episodes += 1
+        now = time.monotonic()
+        if now - self._shown >= self._pause:
+            self._shown = now
+            self._show(run, progress.steps)
+
+    def on_end(self, run: Run) -> None:
+        """Show the end."""
+        self._show(run, run.steps)
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, run: Run, steps: int) -> None:
+        rate = (steps - self._first) / max(1e-9, time.monotonic() - self._begun)
+        returns = f"return {np.mean(self._returns):.1f} (last {len(self._returns)})" if self._returns else "no episode yet"
+        evaluation = run.last_evaluation
+        if evaluation is not None:
+            returns += f" · evaluation {evaluation.mean:.1f}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=steps, text=f"{rate:,.0f} steps/s · {returns}")
+            return
+        left = (run.experiment.steps - steps) / rate if rate else 0.0
+        print(
+            f"{steps:,} of {run.experiment.steps:,} steps · {rate:,.0f} steps/s · {returns} · {_clock(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,246 @@
+"""Parameters of algorithms, callbacks, wrappers and environments: declared, parsed, validated, written, documented.
+
+Anything callable with annotated arguments will do; a frozen dataclass whose fields are made by `option` also states the
+meaning, unit and range of each. Text from the command line and from TOML is read by the same rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import tomllib
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from rlhub_core import schedules
+from rlhub_core.errors import ConfigError, did_you_mean, listed
+
+MISSING: Any = dataclasses.MISSING
+
+
+def option(
+    default: Any = MISSING, meaning: str = "", *, unit: str = "", minimum: float | None = None, maximum: float | None = None
+) -> Any:
+    """Return a dataclass field with its meaning, unit and the closed range of its value (`None` is open)."""
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a callable, with what is known about it."""
+
+    name: str
+    annotation: Any
+    default: Any = MISSING
+    meaning: str = ""
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is MISSING
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it accepts a schedule."""
+        return schedules.Schedule in _alternatives(self.annotation)
+
+    @property
+    def type_name(self) -> str:
+        """Its type as a reader would write it: "int", "float or schedule"."""
+        names = [
+            "schedule" if kind == schedules.Schedule else "None" if kind is type(None) else _spelled(kind)
+            for kind in _alternatives(self.annotation)
+        ]
+        return " or ".join(names)
+
+    def check_range(self, number: Any, owner: str) -> None:
+        """Raise ConfigError where a number lies outside the range."""
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            return
+        low, high = self.minimum, self.maximum
+        if not ((low is None or number >= low) and (high is None or number <= high)):
+            between = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in [{low}, {high}]"
+            raise ConfigError(f"{owner}: {self.name} must be {between}, not {number}.")
+
+
+def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter]:
+    """Return the parameters of a class or function by name, without the first `skip` positional ones and `**kwargs`."""
+    documented = ("meaning", "unit", "minimum", "maximum")
+    fields = {
+        field.name: {key: field.metadata[key] for key in documented if key in field.metadata}
+        for field in (dataclasses.fields(target) if _is_dataclass(target) else ())
+    }
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError):  # annotations that only a type checker can resolve: accept any value
+        hints = {}
+    named = {
+        name: Parameter(name, hints.get(name, Any), MISSING if p.default is p.empty else p.default, **fields.get(name, {}))
+        for name, p in list(inspect.signature(target).parameters.items())[skip:]
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    return named
+
+
+def bind(
+    target: Callable[..., Any], given: Mapping[str, Any], owner: str, *, kind: str = "option", skip: int = 0
+) -> dict[str, Any]:
+    """Return `given` validated and completed with defaults, ready to be passed to `target`.
+
+    Args:
+        target: the callable that will take them.
+        given: values, or texts that stand for them.
+        owner: who is asked, for messages: "deep/dqn".
+        kind: what a parameter is called in messages.
+        skip: number of leading positional parameters that are not the user's.
+
+    Raises:
+        ConfigError: for an unknown or missing name, a wrong type, a value out of range.
+    """
+    known = parameters(target, skip)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
+    bound: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in known:
+            bound[name] = _validated(known[name], value, owner)
+        elif open_ended:
+            bound[name] = value
+        else:
+            hint = did_you_mean(name, known) or f" It has: {listed(known)}."
+            raise ConfigError(f"{owner} has no {kind} {name!r}.{hint}")
+    for name, parameter in known.items():
+        if name not in bound:
+            if parameter.required:
+                raise ConfigError(f"{owner} needs {kind} {name!r} ({parameter.type_name}).")
+            bound[name] = parameter.default
+    return bound
+
+
+def parse_value(text: str) -> Any:
+    """Return what a text stands for: a TOML value, a schedule, `none`, or the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {_toml_booleans(text)}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def split_name(text: str) -> tuple[str, dict[str, Any]]:
+    """Split `name:key=value,key=value` into the name and its arguments.
+
+    The name may itself hold a colon (`module:Class`); commas inside brackets do not separate.
+
+    Raises:
+        ConfigError: for an argument without a name.
+    """
+    name, colon, rest = text.rpartition(":")
+    if not colon or "=" not in rest:
+        return text, {}
+    arguments = {}
+    for part in re.split(r",(?![^(\[]*[)\]])", rest):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{text!r}: {part!r} is not key=value. Write {name}:key=value,key=value.")
+        arguments[key.strip()] = parse_value(value.strip())
+    return name, arguments
+
+
+def join_name(name: str, arguments: Mapping[str, Any]) -> str:
+    """Write a name with arguments as `split_name` reads it."""
+    return name + ":" * bool(arguments) + ",".join(f"{key}={_text(value)}" for key, value in arguments.items())
+
+
+def plain(value: Any) -> Any:
+    """Return a value as TOML can hold it: schedules as text, tuples as lists; ConfigError for what cannot be written."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items() if item is not None}
+    if type(value) in schedules.NAMED.values():
+        return str(value)
+    if hasattr(value, "__module__") and hasattr(value, "__qualname__"):
+        return f"object:{value.__module__}.{value.__qualname__}"
+    return f"object:{type(value).__module__}.{type(value).__qualname__}"
+
+
+def is_unwritable(value: Any) -> bool:
+    """Return whether `plain` wrote a live object as a mere mention of it."""
+    return isinstance(value, str) and value.startswith("object:")
+
+
+def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
+    if isinstance(value, str) and (parameter.scheduled or schedules.parse(value) is not None):
+        try:
+            value = schedules.parse(value) or parse_value(value)
+        except ValueError as error:
+            raise ConfigError(f"{owner}: {parameter.name}: {error}.") from error
+    if callable(value) and type(value) in schedules.NAMED.values() and not parameter.scheduled and (
+        parameter.annotation is not Any
+    ):
+        raise ConfigError(f"{owner}: {parameter.name} cannot follow a schedule; it must be {parameter.type_name}.")
+    if parameter.scheduled and callable(value):
+        return value
+    if is_unwritable(value):
+        raise ConfigError(
+            f"{owner}: {parameter.name} was the live object {value.removeprefix('object:')}, which a recipe cannot hold. "
+            "Pass it again."
+        )
+    value = _coerced(parameter, value, owner)
+    parameter.check_range(value, owner)
+    return value
+
+
+def _coerced(parameter: Parameter, value: Any, owner: str) -> Any:
+    from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+
+    kinds = [kind for kind in _alternatives(parameter.annotation) if kind != schedules.Schedule]
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            Union[tuple(kinds)],  # noqa: UP007 - built at run time
+            config=ConfigDict(arbitrary_types_allowed=True),
+        )
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+        return value
+    if isinstance(value, str) and str not in kinds:
+        value = parse_value(value)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"{owner}: {parameter.name} must be {parameter.type_name}, not {value!r}.") from error
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _spelled(kind: Any) -> str:
+    if get_origin(kind) is not None and str(kind).startswith("typing.Literal"):
+        return " or ".join(map(repr, get_args(kind)))
+    return kind.__name__ if inspect.isclass(kind) and get_origin(kind) is None else str(kind).replace("typing.", "")
+
+
+def _is_dataclass(target: Any) -> bool:
+    return inspect.isclass(target) and dataclasses.is_dataclass(target)
+
+
+def _toml_booleans(text: str) -> str:
+    return text.lower() if text in ("True", "False") else text.replace("(", "[").replace(")", "]")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return "none" if value is None else str(value)

@@ -1,0 +1,242 @@
+"""Environments: a name, a class, a factory or an object -> `gymnasium.Env` or `VectorEnv`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from rlhub_core import config
+from rlhub_core.errors import ConfigError, EnvironmentContractError, NotFoundError, PluginError, listed
+from rlhub_core.hub import Hub, default_hub
+from rlhub_core.specs import load_target
+
+Env = gymnasium.Env[Any, Any]
+Vec = VectorEnv[Any, Any, Any]
+Wrapper = str | Callable[[Env], Env]
+
+
+@dataclass(frozen=True)
+class EnvironmentSource:
+    """All that is needed to make an environment, once or many times.
+
+    Args:
+        origin: a name ("CartPole-v1", "atari/Pong-v0", "name:key=value"), a class, a factory, or an environment.
+        options: keyword arguments for it.
+        wrappers: names (with arguments) or callables, innermost first.
+    """
+
+    origin: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+    wrappers: Sequence[Wrapper] = ()
+    hub: Hub = field(default_factory=default_hub, repr=False)
+
+    @classmethod
+    def of(
+        cls, origin: Any, options: Mapping[str, Any] | None = None, wrappers: Sequence[Wrapper] = (), hub: Hub | None = None
+    ) -> EnvironmentSource:
+        """Return the source of an origin, with arguments in its name made into options."""
+        if isinstance(origin, EnvironmentSource):
+            return origin
+        options = dict(options or {})
+        if isinstance(origin, str):
+            origin, given = config.split_name(origin)
+            options = given | options
+        return cls(origin, options, tuple(wrappers), hub or default_hub())
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it: its id where it has one."""
+        if isinstance(self.origin, str):
+            return self.origin
+        spec = getattr(self.origin, "spec", None)
+        if spec is not None:
+            return str(spec.id)
+        return getattr(self.origin, "__name__", type(self.origin).__name__)
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is one live environment, which cannot be made twice."""
+        return not isinstance(self.origin, str) and not callable(self.origin) and self._respec() is None
+
+    def make(self, render_mode: str | None = None) -> Env:
+        """Return one new environment (the object itself where it is one).
+
+        Raises:
+            NotFoundError: for an unknown id.
+            ConfigError: for an option that the environment does not take.
+            EnvironmentContractError: for something that is no environment and that no adapter recognises.
+        """
+        options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+        if isinstance(self.origin, str):
+            made = self._checked(lambda: gymnasium.make(self._spec(), **options), options)
+        elif self.is_instance:
+            made = self.origin
+        elif (spec := self._respec()) is not None:
+            made = gymnasium.make(spec, **({"render_mode": render_mode} if render_mode else {}))
+        else:
+            factory = self.origin
+            made = self._checked(lambda: factory(**options), options)
+        env = adapt(made, hub=self.hub)
+        for wrapper in self.wrappers:
+            env = self._wrapped(env, wrapper)
+        return env
+
+    def make_vec(self, num_envs: int, vectorization_mode: str | None = None, render_mode: str | None = None) -> Vec:
+        """Return `num_envs` environments as one `VectorEnv` whose `reset` honours a `reset_mask`.
+
+        Args:
+            num_envs: how many.
+            vectorization_mode: "sync", "async" or "vector_entry_point"; the default is a plugin environment's own
+                vector implementation where it has one, else "sync".
+            render_mode: of each environment.
+
+        Raises:
+            ConfigError: for a `num_envs` that is no positive integer, or an unknown mode; otherwise as `make`.
+        """
+        check_positive("num_envs", num_envs)
+        if isinstance(self.origin, VectorEnv):
+            if self.origin.num_envs != num_envs:
+                raise ConfigError(f"The vector environment has {self.origin.num_envs} environments, not {num_envs}.")
+            return self.origin
+        if self.is_instance and num_envs > 1:
+            raise ConfigError(
+                f"One environment object cannot be {num_envs} environments. Pass its class or a factory, such as "
+                f"lambda: {type(self.origin).__name__}(...)."
+            )
+        if vectorization_mode is None:
+            native = isinstance(self.origin, str) and self._offered() and self._spec().vector_entry_point is not None
+            vectorization_mode = "vector_entry_point" if native and not self.wrappers else "sync"
+        if vectorization_mode == "vector_entry_point":
+            options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+            return self._checked(
+                lambda: gymnasium.make_vec(self._spec(), num_envs, "vector_entry_point", **options), options
+            )
+        if vectorization_mode not in ("sync", "async"):
+            raise ConfigError(
+                f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
+            )
+        kind = SyncVectorEnv if vectorization_mode == "sync" else AsyncVectorEnv
+        makers = [lambda: self.make(render_mode)] * num_envs
+        return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+    def _offered(self) -> bool:
+        plugin = self.hub.provider(self.origin)
+        return plugin is not None
+
+    def _spec(self) -> EnvSpec:
+        if self._offered():
+            spec: EnvSpec = self.hub.find("environment", self.origin)
+            return spec
+        try:
+            return gymnasium.spec(self.origin)
+        except ModuleNotFoundError as error:
+            raise NotFoundError(f"Environment {self.origin!r} needs the module {error.name!r}. Install it.") from error
+        except gymnasium.error.Error as error:
+            raise NotFoundError(self._unknown(error)) from error
+
+    def _unknown(self, error: Exception) -> str:
+        known = [*self.hub.offers("environment"), *gymnasium.registry]
+        close = difflib.get_close_matches(self.origin, known, n=3, cutoff=0.6)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        namespace, slash, _ = self.origin.partition("/")
+        cure = f" If a package offers it: pip install rlhub-{namespace}." if slash and not close else ""
+        if isinstance(error, gymnasium.error.DeprecatedEnv):
+            return f"{error}{hint}"
+        return f"No environment is called {self.origin!r}.{hint}{cure} See `rlhub list environments`."
+
+    def _respec(self) -> EnvSpec | None:
+        spec = getattr(self.origin, "spec", None)
+        return spec if isinstance(self.origin, gymnasium.Env) and isinstance(spec, EnvSpec) else None
+
+    def _checked(self, make: Callable[[], Any], options: Mapping[str, Any]) -> Any:
+        try:
+            return make()
+        except TypeError as error:
+            if options and "unexpected keyword argument" in str(error):
+                raise ConfigError(f"{self.name} does not take these options: {error}. Given: {listed(options)}.") from error
+            raise
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise PluginError(f"{self.name} cannot be made: {error}") from error
+
+    def _wrapped(self, env: Env, wrapper: Wrapper) -> Env:
+        if callable(wrapper):
+            return wrapper(env)
+        name, arguments = config.split_name(wrapper)
+        target = self.hub.load("wrapper", name)
+        made: Env = target(env, **config.bind(target, arguments, name, skip=1))
+        return made
+
+
+def make(origin: Any, *, wrappers: Sequence[Wrapper] = (), hub: Hub | None = None, **options: Any) -> Env:
+    """Return a new environment from a name, a class, a factory, or a foreign object.
+
+    Args:
+        origin: "atari/Breakout-v0", any Gymnasium id, a class, a factory, an environment, or something to adapt.
+        wrappers: names or callables, innermost first.
+        hub: where names are looked up (default: everything installed).
+        options: keyword arguments of the environment, `render_mode` among them.
+
+    Raises:
+        NotFoundError, ConfigError, PluginError, EnvironmentContractError: each says what to do.
+    """
+    render_mode = options.pop("render_mode", None)
+    return EnvironmentSource.of(origin, options, wrappers, hub).make(render_mode)
+
+
+def make_vec(
+    origin: Any,
+    num_envs: int = 1,
+    *,
+    vectorization_mode: str | None = None,
+    wrappers: Sequence[Wrapper] = (),
+    hub: Hub | None = None,
+    **options: Any,
+) -> Vec:
+    """Return `num_envs` environments as one vector environment; arguments and errors as for `make`.
+
+    Args:
+        origin: as for `make`.
+        num_envs: how many.
+        vectorization_mode: "sync", "async" or "vector_entry_point"; by default a plugin's native vector implementation
+            where it offers one, else "sync".
+        wrappers: names or callables, innermost first; they need "sync" or "async".
+        hub: where names are looked up.
+        options: keyword arguments of the environment.
+    """
+    render_mode = options.pop("render_mode", None)
+    return EnvironmentSource.of(origin, options, wrappers, hub).make_vec(num_envs, vectorization_mode, render_mode)
+
+
+def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
+    """Return a `gymnasium.Env` for a foreign environment object; a Gymnasium environment is returned untouched.
+
+    Raises:
+        EnvironmentContractError: where no installed adapter recognises it, or more than one does.
+    """
+    if isinstance(thing, gymnasium.Env):
+        return thing
+    hub = hub or default_hub()
+    adapters = hub.offers("adapter")
+    matching = [name for name, spec in adapters.items() if spec.matches(thing)]
+    if len(matching) == 1:
+        adapted: Env = load_target(adapters[matching[0]].entry_point)(thing)
+        return adapted
+    what = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if matching:
+        raise EnvironmentContractError(f"{what} is recognised by {' and '.join(matching)}. Adapt it with one of them.")
+    raise EnvironmentContractError(
+        f"{what} is no gymnasium.Env, and no adapter recognises it. Adapters: {listed(adapters)}. "
+        "Old interfaces are in: pip install rlhub-legacy."
+    )
+
+
+def check_positive(name: str, number: Any) -> None:
+    """Raise ConfigError unless a number is a positive integer."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigError(f"{name} must be a positive integer, not {number!r}.")

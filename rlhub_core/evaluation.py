@@ -1,0 +1,150 @@
+"""actor × environment -> Evaluation: whole episodes, raw rewards, a fixed seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlhub_core.collector import Collector
+from rlhub_core.envs import EnvironmentSource, Vec, check_positive
+from rlhub_core.protocol import Actor
+
+LONGEST_EPISODE = 27_000  # steps; the Atari protocol's half hour of play. A greedy actor may walk in circles for ever.
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of whole episodes.
+
+    Attributes:
+        returns: undiscounted sum of raw rewards of each episode.
+        lengths: steps of each episode.
+        unfinished: episodes that were cut off at the longest length allowed; their return is what they had by then.
+        step: env steps that the algorithm had seen.
+    """
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    unfinished: int = 0
+    step: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(np.mean(self.returns))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean return, by 10,000 bootstrap resamples with a fixed seed (Efron 1979)."""
+        returns = np.array(self.returns)
+        draws = np.random.default_rng(0).integers(0, len(returns), (10_000, len(returns)))
+        low, high = np.percentile(returns[draws].mean(axis=1), [2.5, 97.5])
+        return float(low), float(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        cut = f", {self.unfinished} cut off" if self.unfinished else ""
+        return f"{self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}, {len(self.returns)} episodes{cut})"
+
+
+def play(
+    actor: Actor,
+    env: Vec,
+    episodes: int,
+    seed: int,
+    *,
+    step: int = 0,
+    longest_episode: int = LONGEST_EPISODE,
+) -> Evaluation:
+    """Play whole episodes in a vector environment and return their scores.
+
+    The episodes are shared out among the environments beforehand: taking the first that finish would favour short ones.
+
+    Args:
+        actor: called as `actor(observations, first)`.
+        env: as for `Collector`.
+        episodes: how many, all environments together.
+        seed: of the environments.
+        step: noted in the result.
+        longest_episode: steps after which an episode is cut off.
+    """
+    check_positive("episodes", episodes)
+    collector = Collector(env, seed)
+    shares = np.full(env.num_envs, episodes // env.num_envs)
+    shares[: episodes % env.num_envs] += 1
+    scores: list[list[tuple[float, int]]] = [[] for _ in shares]
+    unfinished = 0
+    running = np.zeros(env.num_envs)  # return of the running episode
+    length = np.zeros(env.num_envs, np.int64)
+    while any(len(done) < share for done, share in zip(scores, shares, strict=True)):
+        transition = collector.step(actor(collector.observations, collector.first))
+        running += transition.reward
+        length += 1
+        for episode in collector.episodes():
+            if len(scores[episode.env]) < shares[episode.env]:
+                scores[episode.env].append((episode.return_, episode.length))
+        running[collector.first] = 0.0
+        length[collector.first] = 0
+        for index in np.flatnonzero(length >= longest_episode):
+            missing = int(shares[index]) - len(scores[index])
+            scores[index] += [(float(running[index]), int(length[index]))] * min(1, missing)
+            shares[index] = len(scores[index])  # an actor that walks in circles would do so again
+            unfinished += min(1, missing)
+    flat = [score for done in scores for score in done]
+    return Evaluation(tuple(r for r, _ in flat), tuple(n for _, n in flat), unfinished, step)
+
+
+def evaluate(
+    subject: Any,
+    env: Any = None,
+    episodes: int = 10,
+    seed: int = 0,
+    *,
+    num_envs: int | None = None,
+    wrappers: Sequence[Any] = (),
+    longest_episode: int = LONGEST_EPISODE,
+    **options: Any,
+) -> Evaluation:
+    """Play whole greedy episodes and return their scores.
+
+    Args:
+        subject: a run, or an actor, which may be a plain function `(observations, first) -> actions`.
+        env: a name, class, factory or environment; for a run the one it was trained on unless given.
+        episodes: how many.
+        seed: of the environments; the same seed gives the same episodes.
+        num_envs: environments side by side (default: one an episode, at most 8).
+        wrappers: of the environment.
+        longest_episode: steps after which an episode is cut off.
+        options: keyword arguments of the environment.
+
+    Raises:
+        TypeError: for an actor without an environment.
+    """
+    actor, source = subject_of(subject, env, wrappers, options)
+    check_positive("episodes", episodes)
+    vec = source.make_vec(num_envs or (1 if source.is_instance else min(episodes, 8)))
+    try:
+        step = getattr(subject, "steps", 0)
+        return play(actor, vec, episodes, seed, step=step, longest_episode=longest_episode)
+    finally:
+        if not source.is_instance:
+            vec.close()
+
+
+def subject_of(
+    subject: Any, env: Any, wrappers: Sequence[Any], options: dict[str, Any]
+) -> tuple[Actor, EnvironmentSource]:
+    """Return the actor of a run or an actor, and the environment it is to act in."""
+    is_run = callable(getattr(subject, "actor", None))
+    actor = subject.actor() if is_run else subject
+    if env is not None:
+        return actor, EnvironmentSource.of(env, options, wrappers)
+    source = getattr(subject, "environment", None)
+    if source is None:
+        raise TypeError("An actor needs an environment: evaluate(actor, env).")
+    if options:
+        source = EnvironmentSource(source.origin, {**source.options, **options}, source.wrappers, source.hub)
+    return actor, source

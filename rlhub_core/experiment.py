@@ -1,0 +1,110 @@
+"""An experiment is the whole recipe of a run, as data: what `experiment.toml` holds, and all that a resume needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhub_core import config
+from rlhub_core.errors import ConfigError, RunError, listed
+
+FILE = "experiment.toml"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Environment, algorithm, every hyper-parameter, seed, length and callbacks of a run."""
+
+    algorithm: str  # full name
+    environment: str  # full id
+    steps: int  # env steps, all environments together
+    seed: int = 0
+    num_envs: int = 1
+    vectorization_mode: str | None = None
+    environment_options: Mapping[str, Any] = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
+    preset: str | None = None
+    reward_clip: float | None = None
+    terminal_on_life_loss: bool = False
+    reseed_every: int = 10_000  # steps of one environment
+    callbacks: tuple[str, ...] = ()
+    log_every: int = 1_000  # env steps
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "num_envs", "log_every", "reseed_every"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ConfigError(f"{name} must be a positive integer, not {number!r}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"seed must be an integer from 0 on, not {self.seed!r}.")
+        if self.reward_clip is not None and not self.reward_clip > 0:
+            raise ConfigError(f"reward_clip must be a positive number, not {self.reward_clip!r}.")
+
+    def write(self, folder: Path) -> None:
+        """Write `experiment.toml` into the run folder."""
+        import tomli_w
+
+        (folder / FILE).write_text(tomli_w.dumps(config.plain(dataclasses.asdict(self))))
+
+    @classmethod
+    def read(cls, path: Path) -> Experiment:
+        """Read a recipe from a file, or from a run folder.
+
+        Raises:
+            RunError: where there is none.
+            ConfigError: where it is no valid recipe.
+        """
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise RunError(f"{path} is no run: it has no {FILE}." if path.is_dir() else f"There is no file {path}.")
+        try:
+            data = tomllib.loads(file.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} is not valid TOML: {error}.") from error
+        bound = config.bind(cls, data, str(file))
+        return cls(**bound)
+
+    def unwritten(self) -> list[str]:
+        """Return which parts were live objects, which a recipe can only mention."""
+        parts = {
+            "algorithm": self.algorithm,
+            "env": self.environment,
+            **{f"callback {text}": text for text in self.callbacks},
+            **{f"wrapper {text}": text for text in self.wrappers},
+            **{f"hyper-parameter {name}": value for name, value in self.hyper_parameters.items()},
+        }
+        return [part for part, text in parts.items() if config.is_unwritable(text)]
+
+
+def with_preset(
+    settings: Mapping[str, Any], preset: str, presets: Mapping[str, Any], owner: str, environment: str
+) -> dict[str, Any]:
+    """Return settings laid over those of a preset: what the user gave wins, hyper-parameters one by one.
+
+    Args:
+        settings: what the user gave, None where nothing.
+        preset: its name.
+        presets: name -> environment -> settings, as a preset file holds them.
+        owner: the algorithm, for messages.
+        environment: its id.
+
+    Raises:
+        ConfigError: for an unknown preset, or one that has nothing for this environment.
+    """
+    if preset not in presets:
+        raise ConfigError(f"{owner} has no preset {preset!r}. It has: {listed(presets)}.")
+    if environment not in presets[preset]:
+        raise ConfigError(f"{owner}: preset {preset!r} is for {listed(presets[preset])}, not {environment}.")
+    chosen = dict(presets[preset][environment])
+    chosen.pop("source", None)
+    given = {name: value for name, value in settings.items() if value is not None}
+    merged = chosen | given
+    for table in ("hyper_parameters", "environment_options"):
+        merged[table] = chosen.get(table, {}) | given.get(table, {})
+    return merged

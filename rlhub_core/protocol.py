@@ -1,0 +1,111 @@
+"""The five words: what an algorithm, an actor, a callback and a progress are. Nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rlhub_core.collector import Collector
+    from rlhub_core.training import Run
+
+ObsType = Any  # an array [B, ...], or a dict or tuple of them
+ActType = Any  # likewise
+
+Actor = Callable[[ObsType, NDArray[np.bool_]], ActType]
+"""`actor(observations, first) -> actions`, all with leading axis B.
+
+`first` [B] is true where an observation is an episode's first: there a recurrent memory is cleared.
+A plain function is an actor.
+"""
+
+
+class Transition(NamedTuple):
+    """One step of B environments, as an algorithm learns from it. Every field has leading axis B."""
+
+    observation: ObsType  # [B, ...] what was acted on
+    action: ActType  # [B, ...]
+    reward: NDArray[np.float64]  # [B]
+    next_observation: ObsType  # [B, ...] the true successor, also where an episode ended
+    terminated: NDArray[np.bool_]  # [B] the future is worth nothing: do not bootstrap
+    truncated: NDArray[np.bool_]  # [B] the episode was cut off: bootstrap from next_observation
+    info: dict[str, Any]  # as the vector environment gave it
+
+
+class Episode(NamedTuple):
+    """One finished episode, always the real one: raw rewards, whole games."""
+
+    step: int  # env steps of all environments together when it ended
+    return_: float  # undiscounted sum of raw rewards
+    length: int  # steps
+    env: int  # index of the environment
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an algorithm shows the world each time its state is whole."""
+
+    steps: int  # env steps so far, all environments together
+    episodes: Sequence[Episode] = ()  # ended since the last Progress
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """Learns by being iterated: `for progress in algorithm.train(collector, until=steps)`.
+
+    It is built as `Algorithm(observation_space, action_space, config, *, seed, total_steps, device)` with the spaces of
+    a single environment; `config` is an instance of its `Config`, a frozen dataclass. Randomness comes only from
+    generators of its own, seeded with `seed`.
+    """
+
+    Config: ClassVar[type[Any]]
+    steps: int  # env steps so far
+
+    def train(self, collector: Collector, until: int) -> Iterator[Progress]:
+        """Learn until `steps` >= `until`, yielding whenever `save` would lose nothing.
+
+        The caller may leave the iterator at any yield and call `train` again later.
+        An algorithm that plans from a model takes no env step and returns when it has converged.
+        """
+        ...
+
+    def actor(self, *, explore: bool = False) -> Actor:
+        """Return a new actor: greedy, or with the exploration that training uses."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write everything a later step needs into `folder`, as safetensors and JSON."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Become the algorithm that was saved in `folder`."""
+        ...
+
+
+class Callback:
+    """Looks at a run each time its state is whole. Override what you need; every method does nothing."""
+
+    def on_start(self, run: Run) -> None:
+        """Called before the first step of a run, and again when it is resumed."""
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Called at each Progress; raise `StopTraining("why")` to end the run here, without an error."""
+
+    def on_end(self, run: Run) -> None:
+        """Called when training ends, for whatever reason."""
+
+    def save(self, folder: Path) -> None:
+        """Write what a resumed run needs to go on as if nothing had happened."""
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+
+
+class StopTraining(Exception):  # noqa: N818 - it is a message, not an error
+    """Raised by a callback to end a run; the text is the reason."""

@@ -1,0 +1,146 @@
+"""What a run writes while it goes: `metrics.jsonl`, `episodes.csv`, `evaluations.jsonl`, and reading them back.
+
+What is written is decided by steps, never by the clock, and the running means are part of a checkpoint; so a run that
+was killed and resumed leaves the same lines (wall seconds aside) as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rlhub_core.evaluation import Evaluation
+from rlhub_core.protocol import Episode, Progress
+
+METRICS, EPISODES, EVALUATIONS = "metrics.jsonl", "episodes.csv", "evaluations.jsonl"
+
+
+class Records:
+    """The append-only files of a run folder.
+
+    Args:
+        folder: of the run.
+        log_every: env steps between two lines of `metrics.jsonl`.
+        in_force: env step -> hyper-parameters in force there that follow a schedule.
+        seconds: wall seconds of training so far.
+    """
+
+    def __init__(
+        self, folder: Path, log_every: int, in_force: Callable[[int], Mapping[str, float]], seconds: Callable[[], float]
+    ) -> None:
+        self.folder, self.log_every = folder, log_every
+        self._in_force, self._seconds = in_force, seconds
+        self._sums: dict[str, list[float]] = {}  # name -> [sum, count] since the last line
+        self._next_line = log_every
+        self._files: dict[str, IO[str]] = {}
+
+    def add(self, progress: Progress) -> None:
+        """Note a progress; write a line where one is due."""
+        for episode in progress.episodes:
+            self._write(EPISODES, f"{episode.step},{episode.return_!r},{episode.length},{episode.env}\n")
+            self._note("rollout/return_mean", episode.return_)
+            self._note("rollout/length_mean", episode.length)
+        for name, number in progress.metrics.items():
+            self._note(name if "/" in name else f"train/{name}", float(number))
+        if progress.steps >= self._next_line:
+            self._line(progress.steps)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Write one line of `evaluations.jsonl`."""
+        record = {
+            "step": evaluation.step,
+            "mean": evaluation.mean,
+            "returns": evaluation.returns,
+            "lengths": evaluation.lengths,
+            "unfinished": evaluation.unfinished,
+        }
+        self._write(EVALUATIONS, json.dumps(record) + "\n")
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        for file in self._files.values():
+            file.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return the running means and the length of each file."""
+        self.flush()
+        sizes = {name: path.stat().st_size for name in (METRICS, EPISODES, EVALUATIONS) if (path := self.folder / name).exists()}
+        return {"means": self._sums, "next_line": self._next_line, "sizes": sizes}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Cut the files back to where they were when `state` was taken, and go on from there."""
+        self.close()
+        self._sums = {name: list(pair) for name, pair in state["means"].items()}
+        self._next_line = state["next_line"]
+        for name in (METRICS, EPISODES, EVALUATIONS):
+            path = self.folder / name
+            if path.exists():
+                with path.open("r+b") as file:
+                    file.truncate(min(state["sizes"].get(name, 0), path.stat().st_size))
+
+    def _note(self, name: str, number: float) -> None:
+        pair = self._sums.get(name)
+        if pair is None:
+            self._sums[name] = [number, 1]
+        else:
+            pair[0] += number
+            pair[1] += 1
+
+    def _line(self, step: int) -> None:
+        record: dict[str, float] = {"step": step, "time/seconds": round(self._seconds(), 3)}
+        record["rollout/episodes"] = int(self._sums.get("rollout/return_mean", (0, 0))[1])
+        record |= {name: total / count for name, (total, count) in sorted(self._sums.items())}
+        record |= {f"hyper_parameters/{name}": float(number) for name, number in self._in_force(step).items()}
+        self._write(METRICS, json.dumps(record) + "\n")
+        self._sums.clear()
+        self._next_line = (step // self.log_every + 1) * self.log_every
+        self.flush()
+
+    def _write(self, name: str, text: str) -> None:
+        file = self._files.get(name)
+        if file is None:
+            path = self.folder / name
+            new = not path.exists() or path.stat().st_size == 0
+            file = self._files[name] = path.open("a", encoding="utf-8", newline="")
+            if new and name == EPISODES:
+                file.write("step,return,length,env\n")
+        file.write(text)
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the lines of a run's `metrics.jsonl`; none where there is no such file."""
+    return _json_lines(folder / METRICS)
+
+
+def read_episodes(folder: Path) -> list[Episode]:
+    """Return a run's training episodes."""
+    path = folder / EPISODES
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [Episode(int(s), float(r), int(n), int(e)) for s, r, n, e in list(csv.reader(file))[1:]]
+
+
+def read_evaluations(folder: Path) -> list[Evaluation]:
+    """Return a run's evaluations."""
+    return [
+        Evaluation(tuple(line["returns"]), tuple(line["lengths"]), line["unfinished"], line["step"])
+        for line in _json_lines(folder / EVALUATIONS)
+    ]
+
+
+def _json_lines(path: Path) -> list[Any]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]  # the last may be torn by a kill
