@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlhub_core import schedules
+from rlhub_core import schedules, state
 from rlhub_core.collector import Collector
 from rlhub_core.config import option
 from rlhub_core.envs import EnvironmentSource, adapt, make, make_vec
@@ -109,6 +109,7 @@ __all__ = [
     "plugins",
     "resume",
     "schedules",
+    "state",
     "train",
     "wrappers",
 ]

@@ -117,11 +117,10 @@ def bind(
             hint = did_you_mean(name, known) or f" It has: {listed(known)}."
             raise ConfigError(f"{owner} has no {kind} {name!r}.{hint}")
     for name, parameter in known.items():
-        if name not in bound:
-            if parameter.required:
-                raise ConfigError(f"{owner} needs {kind} {name!r} ({parameter.type_name}).")
-            bound[name] = parameter.default
-    return bound
+        if name not in bound and parameter.required:
+            raise ConfigError(f"{owner} needs {kind} {name!r} ({parameter.type_name}).")
+        bound.setdefault(name, parameter.default)
+    return {name: bound.pop(name) for name in known} | bound
 
 
 def parse_value(text: str) -> Any:
@@ -160,13 +159,15 @@ def join_name(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: schedules as text, tuples as lists; ConfigError for what cannot be written."""
+    """Return a value as TOML can hold it: schedules as text, tuples as lists, a mere mention of a live object."""
+    if value is None:
+        return "none"  # TOML has no null
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items() if item is not None}
+        return {str(key): plain(item) for key, item in value.items()}
     if type(value) in schedules.NAMED.values():
         return str(value)
     if hasattr(value, "__module__") and hasattr(value, "__qualname__"):
@@ -180,6 +181,8 @@ def is_unwritable(value: Any) -> bool:
 
 
 def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
+    if value == "none" and type(None) in _alternatives(parameter.annotation):
+        return None
     if isinstance(value, str) and (parameter.scheduled or schedules.parse(value) is not None):
         try:
             value = schedules.parse(value) or parse_value(value)

@@ -50,7 +50,9 @@ class Experiment:
         """Write `experiment.toml` into the run folder."""
         import tomli_w
 
-        (folder / FILE).write_text(tomli_w.dumps(config.plain(dataclasses.asdict(self))))
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        given = {name: config.plain(value) for name, value in fields.items() if value is not None}
+        (folder / FILE).write_text(tomli_w.dumps(given))
 
     @classmethod
     def read(cls, path: Path) -> Experiment:

@@ -64,6 +64,7 @@ class Run:
         self.last_checkpoint = 0
         self.last_evaluation: Evaluation | None = None
         self._parts, self._callbacks = parts, parts.callbacks
+        self._scheduled: list[config.Parameter] = []
         self._wanted: int | None = None  # checkpoints to keep, once one is asked for
         self._earlier_seconds, self._begun = 0.0, time.monotonic()
         self.collector: Collector | None = None
@@ -140,6 +141,10 @@ class Run:
         settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
         settings = {name: schedules.resolve(value, experiment.steps) for name, value in settings.items()}
         self.experiment = dataclasses.replace(experiment, hyper_parameters=settings)
+        known = config.parameters(maker.Config)
+        self._scheduled = [known[name] for name, value in settings.items() if known[name].scheduled and callable(value)]
+        for step in (0, experiment.steps):
+            self._in_force(step)
         algorithm: Algorithm = maker(
             observation_space,
             action_space,
@@ -148,22 +153,15 @@ class Run:
             total_steps=experiment.steps,
             device=experiment.device,
         )
-        self._check_schedules(maker)
         return algorithm
 
     def _in_force(self, step: int) -> dict[str, float]:
-        return {
-            name: value(step)
-            for name, value in self.experiment.hyper_parameters.items()
-            if callable(value) and not isinstance(value, type)
-        }
-
-    def _check_schedules(self, maker: Any) -> None:
-        known = config.parameters(maker.Config)
-        for name, number in self._in_force(0).items():
-            if known[name].scheduled:
-                known[name].check_range(number, self.experiment.algorithm)
-                known[name].check_range(schedules.value(self.experiment.hyper_parameters[name], self.experiment.steps), name)
+        """Return the scheduled hyper-parameters at an env step; ConfigError where one has left its range."""
+        values = {}
+        for parameter in self._scheduled:
+            values[parameter.name] = self.experiment.hyper_parameters[parameter.name](step)
+            parameter.check_range(values[parameter.name], self.experiment.algorithm)
+        return values
 
     # what a checkpoint holds
 
