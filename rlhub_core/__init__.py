@@ -1,9 +1,9 @@
 """rlhub: environments, algorithms and callbacks from separately installed packages, with one way to run them.
 
-    import rlhub_core as rlhub
+import rlhub_core as rlhub
 
-    run = rlhub.train("deep/dqn", "CartPole-v1", steps=20_000)
-    print(rlhub.evaluate(run, episodes=20))
+run = rlhub.train("deep/dqn", "CartPole-v1", steps=20_000)
+print(rlhub.evaluate(run, episodes=20))
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from rlhub_core.evaluation import Evaluation, evaluate
 from rlhub_core.experiment import Experiment
 from rlhub_core.hookspecs import hookimpl
 from rlhub_core.hub import Hub, Plugin, default_hub
+from rlhub_core.media import plot, record
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
+from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
 from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec
-from rlhub_core.training import Run, load, resume, train
+from rlhub_core.training import load, resume, train
 
 __version__ = "0.1.0"
 
@@ -106,7 +108,9 @@ __all__ = [
     "make",
     "make_vec",
     "option",
+    "plot",
     "plugins",
+    "record",
     "resume",
     "schedules",
     "state",

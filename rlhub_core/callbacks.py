@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.seeding import stream
 
 if TYPE_CHECKING:
-    from rlhub_core.training import Run
+    from rlhub_core.run import Run
 
 
 @dataclass
@@ -46,9 +46,7 @@ class Evaluate(Callback):
             self._env = run.separate_environment().make_vec(min(self.num_envs, self.episodes))
         seed = stream(run.experiment.seed, "evaluate", progress.steps)
         run.record_evaluation(
-            play(
-                run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
-            )
+            play(run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode)
         )
 
     def on_end(self, run: Run) -> None:
@@ -81,14 +79,20 @@ class Checkpoint(Callback):
 
 @dataclass
 class StopOnReturn(Callback):
-    """Ends the run when the mean return of the last training episodes reaches a value."""
+    """Ends the run when a mean return is reached: of the last training episodes, or of an evaluation."""
 
     value: float = option(meaning="mean return to reach")
-    window: int = option(100, "episodes in the mean", unit="episodes", minimum=1)
+    of: Literal["training", "evaluation"] = option("training", "episodes that count; evaluations need core/evaluate")
+    window: int = option(100, "training episodes in the mean", unit="episodes", minimum=1)
     _returns: deque[float] = field(default_factory=deque, init=False, repr=False)
 
     def on_progress(self, run: Run, progress: Progress) -> None:
-        """Stop where the mean over a full window is high enough."""
+        """Stop where the mean, over a full window, is high enough."""
+        if self.of == "evaluation":
+            last = run.last_evaluation
+            if last is not None and last.step == progress.steps and last.mean >= self.value:
+                raise StopTraining(f"return {self.value:g} reached in an evaluation")
+            return
         for episode in progress.episodes:
             self._returns.append(episode.return_)
             if len(self._returns) > self.window:
@@ -143,7 +147,9 @@ class ProgressBar(Callback):
 
     def _show(self, run: Run, steps: int) -> None:
         rate = (steps - self._first) / max(1e-9, time.monotonic() - self._begun)
-        returns = f"return {np.mean(self._returns):.1f} (last {len(self._returns)})" if self._returns else "no episode yet"
+        returns = "no episode yet"
+        if self._returns:
+            returns = f"return {np.mean(self._returns):.1f} (last {len(self._returns)})"
         evaluation = run.last_evaluation
         if evaluation is not None:
             returns += f" · evaluation {evaluation.mean:.1f}"

@@ -1,4 +1,4 @@
-"""A checkpoint is a folder that is whole or absent: written aside, hashed, its manifest last, then renamed into place."""
+"""A checkpoint is a folder that is whole or absent: written aside, hashed, its manifest last, then renamed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def verify(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
     if version != FORMAT:
-        raise CheckpointError(f"{folder} has checkpoint format {version}; this rlhub reads {FORMAT}. Upgrade rlhub-core.")
+        raise CheckpointError(
+            f"{folder} has checkpoint format {version}; this rlhub reads {FORMAT}. Upgrade rlhub-core."
+        )
     found = _hashes(folder)
     for name in sorted(recorded.keys() | found.keys()):
         if recorded.get(name) != found.get(name):

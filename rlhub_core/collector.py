@@ -1,11 +1,11 @@
 """Steps a vector environment; the one place that knows about autoreset, seeds, episodes and lost lives.
 
 An environment's life is cut into *stretches*: one seeded reset, then episodes that follow one another by unseeded
-resets, until the first episode that ends after `reseed_every` steps; then the next stretch begins. The seed of a stretch
-is a pure function of (seed, environment index, stretch index). So the state of an environment is (stretch, actions since
-its seeded reset), and it is restored by resetting with the same seed and replaying those actions: for any environment
-that is deterministic given seed and actions, native vector environments included. (Seeding every episode would be
-simpler, but a seeded reset of ale-py's vector environment costs 92 ms against 6 ms for an unseeded one.)
+resets, until the first episode that ends after `reseed_every` steps; then the next stretch begins. The seed of a
+stretch is a pure function of (seed, environment index, stretch index). So the state of an environment is (stretch,
+actions since its seeded reset), and it is restored by resetting with the same seed and replaying those actions: for
+any environment that is deterministic given seed and actions, native vector environments included. (Seeding every
+episode would be simpler, but a seeded reset of ale-py's vector environment costs 92 ms, an unseeded one 6 ms.)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from rlhub_core import state
 from rlhub_core.errors import EnvironmentContractError
 from rlhub_core.protocol import ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
+
+_MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 
 
 class Collector:
@@ -60,6 +63,9 @@ class Collector:
         self.env, self.seed, self.reseed_every = env, seed, reseed_every
         self.reward_clip, self.terminal_on_life_loss = reward_clip, terminal_on_life_loss
         self.num_envs = env.num_envs
+        self.observations: ObsType
+        self.first: NDArray[np.bool_]
+        self._lives: NDArray[Any] | None
         self.steps = 0
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
@@ -69,6 +75,7 @@ class Collector:
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
         self._ended: list[Episode] = []
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
+        self._handed_out: ObsType = None
         self._masked_resets_to_check = 3
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
 
@@ -165,7 +172,7 @@ class Collector:
             self._stretch[over] += 1
             self._begun[over] = self._time
             self._log.forget(int(self._begun.min()))
-            self._reset(ended, [seed if new else None for seed, new in zip(self._seeds(self._stretch), over, strict=True)])
+            self._reset(ended, _where(over, self._seeds(self._stretch)))
         else:
             self._reset(ended, None)
 
@@ -179,7 +186,12 @@ class Collector:
         everywhere = bool(which.all())
         before = self.observations if not everywhere and self._masked_resets_to_check else None
         options = None if everywhere and seeds is not None else {"reset_mask": which.copy()}
-        raw, info = self.env.reset(seed=seeds, options=options)
+        try:
+            raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
+        except gymnasium.error.Error as error:
+            if "Seed must be a python integer" not in str(error):
+                raise
+            raise EnvironmentContractError(f"{self.env} takes no seed for each environment. {_MAKE_SYNC}") from error
         self.observations = self._own(raw)
         self.first = which
         self._returns[which] = 0.0
@@ -200,11 +212,11 @@ class Collector:
     def _own(self, raw: ObsType) -> ObsType:
         """Return observations that no later step overwrites; whether a copy is needed is found out once."""
         if self._shared is None:
-            if not hasattr(self, "_handed_out"):
+            if self._handed_out is None:
                 self._handed_out = raw
                 return copy.deepcopy(raw)
             self._shared = _overlap(self._handed_out, raw)
-            del self._handed_out
+            self._handed_out = None
         return copy.deepcopy(raw) if self._shared else raw
 
     def _seeds(self, stretches: NDArray[np.int64]) -> list[int]:
@@ -218,7 +230,7 @@ class Collector:
         for time in range(first_step, until):
             starting = (begun == time) & (time > first_step)
             if starting.any():
-                self._reset(starting, [seed if new else None for seed, new in zip(seeds, starting, strict=True)])
+                self._reset(starting, _where(starting, seeds))
             raw, reward, terminated, truncated, info = self.env.step(self._log[time])
             self.observations = self._own(raw)
             self._returns += reward
@@ -231,7 +243,7 @@ class Collector:
                 self._reset(unseeded, None)
         starting = (begun == until) & (until > first_step)
         if starting.any():
-            self._reset(starting, [seed if new else None for seed, new in zip(seeds, starting, strict=True)])
+            self._reset(starting, _where(starting, seeds))
         self.first = self._lengths == 0
 
     def _checksum(self) -> int:
@@ -243,7 +255,7 @@ class Collector:
             if not np.array_equal(old[~which], new[~which], equal_nan=old.dtype.kind == "f"):
                 raise EnvironmentContractError(
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
-                    'changed. Make it with vectorization_mode="sync".'
+                    f"changed. {_MAKE_SYNC}"
                 )
 
 
@@ -252,17 +264,18 @@ class ActionLog:
 
     def __init__(self, entries: Any = None, start: int = 0) -> None:
         self._start = start  # vector step of the first entry
-        self._size = 0 if entries is None else len(_leaves(entries)[0])
+        self._size = self._capacity = 0 if entries is None else len(_leaves(entries)[0])
         self._entries = entries  # arrays [capacity, B, ...], nested as the actions are
 
     def append(self, actions: ActType) -> None:
         """Add one vector step's actions."""
-        if self._entries is None:
-            self._entries = _map(lambda leaf: np.empty((64, *np.shape(leaf)), np.asarray(leaf).dtype), actions)
-        elif self._size == len(_leaves(self._entries)[0]):
-            self._entries = _map(lambda leaf: np.concatenate([leaf, np.empty_like(leaf)]), self._entries)
-        for leaf, action in zip(_leaves(self._entries), _leaves(actions), strict=True):
-            leaf[self._size] = action
+        if self._size == self._capacity:
+            self._grow(actions)
+        if type(self._entries) is np.ndarray:  # nearly always, and this is the hot path
+            self._entries[self._size] = actions
+        else:
+            for leaf, action in zip(_leaves(self._entries), _leaves(actions), strict=True):
+                leaf[self._size] = action
         self._size += 1
 
     def __getitem__(self, time: int) -> ActType:
@@ -276,10 +289,17 @@ class ActionLog:
         """Drop the entries before a vector step."""
         if time > self._start:
             self._entries = _map(np.copy, self.tail(time))
-            self._size -= time - self._start
+            self._size = self._capacity = self._size - (time - self._start)
             self._start = time
-            if self._size == 0:
-                self._entries = None
+
+    def _grow(self, actions: ActType) -> None:
+        self._capacity = max(64, 2 * self._size)
+        old = self._entries if self._size else _map(lambda leaf: leaf[None], actions)
+        self._entries = _map(lambda leaf: np.resize(leaf, (self._capacity, *leaf.shape[1:])), old)
+
+
+def _where(which: NDArray[np.bool_], seeds: list[int]) -> list[int | None]:
+    return [seed if chosen else None for seed, chosen in zip(seeds, which, strict=True)]
 
 
 def _leaves(tree: Any) -> list[NDArray[Any]]:

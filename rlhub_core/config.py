@@ -18,10 +18,16 @@ from rlhub_core import schedules
 from rlhub_core.errors import ConfigError, did_you_mean, listed
 
 MISSING: Any = dataclasses.MISSING
+_MENTION = "object:"
 
 
 def option(
-    default: Any = MISSING, meaning: str = "", *, unit: str = "", minimum: float | None = None, maximum: float | None = None
+    default: Any = MISSING,
+    meaning: str = "",
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
 ) -> Any:
     """Return a dataclass field with its meaning, unit and the closed range of its value (`None` is open)."""
     return dataclasses.field(
@@ -75,7 +81,7 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter
     documented = ("meaning", "unit", "minimum", "maximum")
     fields = {
         field.name: {key: field.metadata[key] for key in documented if key in field.metadata}
-        for field in (dataclasses.fields(target) if _is_dataclass(target) else ())
+        for field in (dataclasses.fields(target) if _is_dataclass(target) else ())  # type: ignore[arg-type]
     }
     function = target.__init__ if inspect.isclass(target) else target
     try:
@@ -83,7 +89,9 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter
     except (NameError, TypeError):  # annotations that only a type checker can resolve: accept any value
         hints = {}
     named = {
-        name: Parameter(name, hints.get(name, Any), MISSING if p.default is p.empty else p.default, **fields.get(name, {}))
+        name: Parameter(
+            name, hints.get(name, Any), MISSING if p.default is p.empty else p.default, **fields.get(name, {})
+        )
         for name, p in list(inspect.signature(target).parameters.items())[skip:]
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
@@ -170,14 +178,18 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if type(value) in schedules.NAMED.values():
         return str(value)
-    if hasattr(value, "__module__") and hasattr(value, "__qualname__"):
-        return f"object:{value.__module__}.{value.__qualname__}"
-    return f"object:{type(value).__module__}.{type(value).__qualname__}"
+    return mention(value)
 
 
-def is_unwritable(value: Any) -> bool:
-    """Return whether `plain` wrote a live object as a mere mention of it."""
-    return isinstance(value, str) and value.startswith("object:")
+def mention(thing: Any) -> str:
+    """Return what a recipe writes for a live object: its name, which makes nothing."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{_MENTION}{named.__module__}.{named.__qualname__}"
+
+
+def is_mention(value: Any) -> bool:
+    """Return whether a value is the mere mention of a live object."""
+    return isinstance(value, str) and value.startswith(_MENTION)
 
 
 def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
@@ -188,17 +200,15 @@ def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
             value = schedules.parse(value) or parse_value(value)
         except ValueError as error:
             raise ConfigError(f"{owner}: {parameter.name}: {error}.") from error
-    if callable(value) and type(value) in schedules.NAMED.values() and not parameter.scheduled and (
-        parameter.annotation is not Any
+    if (
+        callable(value)
+        and type(value) in schedules.NAMED.values()
+        and not parameter.scheduled
+        and (parameter.annotation is not Any)
     ):
         raise ConfigError(f"{owner}: {parameter.name} cannot follow a schedule; it must be {parameter.type_name}.")
     if parameter.scheduled and callable(value):
         return value
-    if is_unwritable(value):
-        raise ConfigError(
-            f"{owner}: {parameter.name} was the live object {value.removeprefix('object:')}, which a recipe cannot hold. "
-            "Pass it again."
-        )
     value = _coerced(parameter, value, owner)
     parameter.check_range(value, owner)
     return value
@@ -209,10 +219,8 @@ def _coerced(parameter: Parameter, value: Any, owner: str) -> Any:
 
     kinds = [kind for kind in _alternatives(parameter.annotation) if kind != schedules.Schedule]
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(
-            Union[tuple(kinds)],  # noqa: UP007 - built at run time
-            config=ConfigDict(arbitrary_types_allowed=True),
-        )
+        union: Any = Union[tuple(kinds)]  # noqa: UP007 - built at run time
+        adapter: TypeAdapter[Any] = TypeAdapter(union, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return value
     if isinstance(value, str) and str not in kinds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import gymnasium
@@ -38,7 +39,11 @@ class EnvironmentSource:
 
     @classmethod
     def of(
-        cls, origin: Any, options: Mapping[str, Any] | None = None, wrappers: Sequence[Wrapper] = (), hub: Hub | None = None
+        cls,
+        origin: Any,
+        options: Mapping[str, Any] | None = None,
+        wrappers: Sequence[Wrapper] = (),
+        hub: Hub | None = None,
     ) -> EnvironmentSource:
         """Return the source of an origin, with arguments in its name made into options."""
         if isinstance(origin, EnvironmentSource):
@@ -72,13 +77,14 @@ class EnvironmentSource:
             ConfigError: for an option that the environment does not take.
             EnvironmentContractError: for something that is no environment and that no adapter recognises.
         """
-        options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+        rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+        options = {**self.options, **rendering}
         if isinstance(self.origin, str):
             made = self._checked(lambda: gymnasium.make(self._spec(), **options), options)
         elif self.is_instance:
             made = self.origin
         elif (spec := self._respec()) is not None:
-            made = gymnasium.make(spec, **({"render_mode": render_mode} if render_mode else {}))
+            made = gymnasium.make(spec, **rendering)
         else:
             factory = self.origin
             made = self._checked(lambda: factory(**options), options)
@@ -114,9 +120,10 @@ class EnvironmentSource:
             vectorization_mode = "vector_entry_point" if native and not self.wrappers else "sync"
         if vectorization_mode == "vector_entry_point":
             options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
-            return self._checked(
+            vec: Vec = self._checked(
                 lambda: gymnasium.make_vec(self._spec(), num_envs, "vector_entry_point", **options), options
             )
+            return vec
         if vectorization_mode not in ("sync", "async"):
             raise ConfigError(
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
@@ -133,8 +140,11 @@ class EnvironmentSource:
         if self._offered():
             spec: EnvSpec = self.hub.find("environment", self.origin)
             return spec
+        module, _, name = self.origin.rpartition(":")
         try:
-            return gymnasium.spec(self.origin)
+            if module:  # Gymnasium's way to name what registers an environment
+                import_module(module)
+            return gymnasium.spec(name)
         except ModuleNotFoundError as error:
             raise NotFoundError(f"Environment {self.origin!r} needs the module {error.name!r}. Install it.") from error
         except gymnasium.error.Error as error:
@@ -159,7 +169,9 @@ class EnvironmentSource:
             return make()
         except TypeError as error:
             if options and "unexpected keyword argument" in str(error):
-                raise ConfigError(f"{self.name} does not take these options: {error}. Given: {listed(options)}.") from error
+                raise ConfigError(
+                    f"{self.name} does not take these options: {error}. Given: {listed(options)}."
+                ) from error
             raise
         except gymnasium.error.DependencyNotInstalled as error:
             raise PluginError(f"{self.name} cannot be made: {error}") from error

@@ -72,16 +72,20 @@ class Experiment:
         bound = config.bind(cls, data, str(file))
         return cls(**bound)
 
-    def unwritten(self) -> list[str]:
-        """Return which parts were live objects, which a recipe can only mention."""
-        parts = {
-            "algorithm": self.algorithm,
-            "env": self.environment,
-            **{f"callback {text}": text for text in self.callbacks},
-            **{f"wrapper {text}": text for text in self.wrappers},
-            **{f"hyper-parameter {name}": value for name, value in self.hyper_parameters.items()},
-        }
-        return [part for part, text in parts.items() if config.is_unwritable(text)]
+    def mentions(self) -> list[tuple[str, str]]:
+        """Return (argument of `train`, text) for each part that was a live object, which a recipe can only mention."""
+        parts = [
+            ("algorithm", self.algorithm),
+            ("env", self.environment),
+            *(("callbacks", text) for text in self.callbacks),
+            *(("wrappers", text) for text in self.wrappers),
+            *(
+                ("config", f"{value} as {name}")
+                for name, value in self.hyper_parameters.items()
+                if config.is_mention(value)
+            ),
+        ]
+        return [(argument, f"{argument}={text}") for argument, text in parts if config.is_mention(text)]
 
 
 def with_preset(

@@ -41,15 +41,15 @@ def rlhub_environments() -> Iterable[EnvSpec]:  # type: ignore[empty-body]
 def rlhub_adapters() -> Iterable[AdapterSpec]:  # type: ignore[empty-body]
     """Offer adapters that make foreign environment objects into `gymnasium.Env`.
 
-        from rlhub_core import AdapterSpec, hookimpl
+    from rlhub_core import AdapterSpec, hookimpl
 
-        @hookimpl
-        def rlhub_adapters():
-            yield AdapterSpec(
-                "maze/robot", "rlhub_maze.robot:RobotEnv",
-                matches=lambda thing: hasattr(thing, "drive") and hasattr(thing, "sensors"),
-                description="robots of the maze toolkit",
-            )
+    @hookimpl
+    def rlhub_adapters():
+        yield AdapterSpec(
+            "maze/robot", "rlhub_maze.robot:RobotEnv",
+            matches=lambda thing: hasattr(thing, "drive") and hasattr(thing, "sensors"),
+            description="robots of the maze toolkit",
+        )
     """
 
 
@@ -57,11 +57,11 @@ def rlhub_adapters() -> Iterable[AdapterSpec]:  # type: ignore[empty-body]
 def rlhub_wrappers() -> Iterable[WrapperSpec]:  # type: ignore[empty-body]
     """Offer wrappers of single environments by name, for the command line and recipes.
 
-        from rlhub_core import WrapperSpec, hookimpl
+    from rlhub_core import WrapperSpec, hookimpl
 
-        @hookimpl
-        def rlhub_wrappers():
-            yield WrapperSpec("maze/fog", "rlhub_maze.fog:Fog", "hides cells farther than `radius`")
+    @hookimpl
+    def rlhub_wrappers():
+        yield WrapperSpec("maze/fog", "rlhub_maze.fog:Fog", "hides cells farther than `radius`")
     """
 
 
@@ -69,14 +69,14 @@ def rlhub_wrappers() -> Iterable[WrapperSpec]:  # type: ignore[empty-body]
 def rlhub_algorithms() -> Iterable[AlgorithmSpec]:  # type: ignore[empty-body]
     """Offer algorithms.
 
-        from rlhub_core import AlgorithmSpec, hookimpl
+    from rlhub_core import AlgorithmSpec, hookimpl
 
-        @hookimpl
-        def rlhub_algorithms():
-            yield AlgorithmSpec(
-                "maze/wall_follower", "rlhub_maze.wall:WallFollower", "keeps its right hand on the wall",
-                action_spaces=("Discrete",), observation_spaces=("Box",),
-            )
+    @hookimpl
+    def rlhub_algorithms():
+        yield AlgorithmSpec(
+            "maze/wall_follower", "rlhub_maze.wall:WallFollower", "keeps its right hand on the wall",
+            action_spaces=("Discrete",), observation_spaces=("Box",),
+        )
     """
 
 
@@ -84,9 +84,9 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:  # type: ignore[empty-body]
 def rlhub_callbacks() -> Iterable[CallbackSpec]:  # type: ignore[empty-body]
     """Offer callbacks.
 
-        from rlhub_core import CallbackSpec, hookimpl
+    from rlhub_core import CallbackSpec, hookimpl
 
-        @hookimpl
-        def rlhub_callbacks():
-            yield CallbackSpec("maze/heat_map", "rlhub_maze.heat:HeatMap", "counts visits of every cell")
+    @hookimpl
+    def rlhub_callbacks():
+        yield CallbackSpec("maze/heat_map", "rlhub_maze.heat:HeatMap", "counts visits of every cell")
     """

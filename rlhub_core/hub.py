@@ -10,7 +10,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -37,9 +37,9 @@ class Plugin:
     """One installed plugin: where it comes from, and what became of it."""
 
     name: str  # the namespace of everything it offers
+    load: Callable[[], Any] = field(repr=False)
     distribution: str = ""  # "rlhub-deep"
     version: str = ""
-    load: Callable[[], Any] = field(default=lambda: None, repr=False)
     requires: tuple[str, ...] = ()  # requirements of its distribution
     error: str = ""  # one line; empty while nothing is wrong
     traceback: str = field(default="", repr=False)
@@ -68,7 +68,7 @@ class Hub:
     ) -> None:
         self._strict = os.environ.get("RLHUB_STRICT", "") not in ("", "0") if strict is None else strict
         found = _discover() if discover else []
-        found += [Plugin(name, load=lambda module=module: module) for name, module in (plugins or {}).items()]
+        found += [Plugin(name, partial(_itself, module)) for name, module in (plugins or {}).items()]
         self._plugins: dict[str, Plugin] = {}
         for plugin in found:
             if plugin.name in self._plugins:
@@ -85,7 +85,9 @@ class Hub:
     def offers(self, kind: str) -> dict[str, Any]:
         """Return everything of a kind ("algorithm", "environment", …) by full name."""
         return {
-            name: spec for plugin in self.plugins().values() for name, spec in sorted((plugin.offers or {})[kind].items())
+            name: spec
+            for plugin in self.plugins().values()
+            for name, spec in sorted((plugin.offers or {})[kind].items())
         }
 
     def find(self, kind: str, name: str) -> Any:
@@ -105,7 +107,8 @@ class Hub:
         self._load(plugin)
         if plugin.error:
             raise PluginError(
-                f"Plugin {plugin.name!r} is installed but could not be loaded: {plugin.error.rstrip('.')}. {_cure(plugin)}"
+                f"Plugin {plugin.name!r} is installed but could not be loaded: {plugin.error.rstrip('.')}. "
+                f"{_cure(plugin)}"
             )
         try:
             return (plugin.offers or {})[kind][name]
@@ -175,6 +178,10 @@ class Hub:
 def default_hub() -> Hub:
     """Return the hub of everything installed, made on first use."""
     return Hub()
+
+
+def _itself(module: Any) -> Any:
+    return module
 
 
 def _discover() -> list[Plugin]:
@@ -247,4 +254,3 @@ def _one_line(error: BaseException) -> str:
 
 def _cure(plugin: Plugin) -> str:
     return f"Try: pip install {plugin.distribution or f'rlhub-{plugin.name}'}."
-

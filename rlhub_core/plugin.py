@@ -10,7 +10,9 @@ from rlhub_core.specs import CallbackSpec
 def rlhub_callbacks() -> Iterable[CallbackSpec]:
     """Offer `core/…`."""
     target = "rlhub_core.callbacks:"
-    yield CallbackSpec("core/evaluate", target + "Evaluate", "plays greedy episodes now and then and records their scores")
+    yield CallbackSpec(
+        "core/evaluate", target + "Evaluate", "plays greedy episodes now and then and records their scores"
+    )
     yield CallbackSpec("core/checkpoint", target + "Checkpoint", "saves the whole run now and then")
     yield CallbackSpec("core/progress", target + "ProgressBar", "shows steps, steps/s, last returns and the time left")
     yield CallbackSpec("core/stop_on_return", target + "StopOnReturn", "ends the run when a return is reached")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from rlhub_core.collector import Collector
-    from rlhub_core.training import Run
+    from rlhub_core.run import Run
 
 ObsType = Any  # an array [B, ...], or a dict or tuple of them
 ActType = Any  # likewise
@@ -107,5 +107,5 @@ class Callback:
         """Read what `save` wrote."""
 
 
-class StopTraining(Exception):  # noqa: N818 - it is a message, not an error
+class StopTraining(Exception):
     """Raised by a callback to end a run; the text is the reason."""

@@ -74,7 +74,11 @@ class Records:
     def state(self) -> dict[str, Any]:
         """Return the running means and the length of each file."""
         self.flush()
-        sizes = {name: path.stat().st_size for name in (METRICS, EPISODES, EVALUATIONS) if (path := self.folder / name).exists()}
+        sizes = {
+            name: path.stat().st_size
+            for name in (METRICS, EPISODES, EVALUATIONS)
+            if (path := self.folder / name).exists()
+        }
         return {"means": self._sums, "next_line": self._next_line, "sizes": sizes}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import ast
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T", int, float)
 
-Schedule = Callable[[int], float]
-Scheduled = T | Schedule
+Schedule: TypeAlias = Callable[[int], float]
+Scheduled: TypeAlias = T | Schedule
 """The annotation of a hyper-parameter that may be scheduled: `learning_rate: Scheduled[float]`."""
 
 
@@ -67,7 +68,7 @@ class Exponential(_Written):
     end: float = 0.0
 
     def __call__(self, step: int) -> float:
-        return max(self.end, self.start * self.decay ** (step / self.per))
+        return float(max(self.end, self.start * self.decay ** (step / self.per)))
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Piecewise(_Written):
             raise ValueError("piecewise needs rising boundaries and one value more than boundaries")
 
     def __call__(self, step: int) -> float:
-        return self.values[sum(step >= boundary for boundary in self.boundaries)]
+        return self.values[bisect_right(self.boundaries, step)]
 
 
 NAMED: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Linear, Cosine, Exponential, Piecewise)}

@@ -50,7 +50,7 @@ def load(folder: Path, name: str) -> Any:
 
 
 def _flatten(node: Any, where: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
-    if isinstance(node, np.ndarray) or (isinstance(node, np.generic)):
+    if isinstance(node, (np.ndarray, np.generic)):
         array = np.array(node, order="C", copy=None)  # safetensors writes memory order: it must be C
         if array.dtype.hasobject or array.dtype.kind in "USMmV":
             raise TypeError(f"The state at {where or '/'} is an array of {array.dtype}, which cannot be saved.")

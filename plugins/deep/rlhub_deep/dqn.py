@@ -15,17 +15,17 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
-from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
-from rlhub_core.schedules import Linear, value
 from torch import Tensor, nn
 
-from rlhub_deep.networks import Factory, make_network
+from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core.schedules import Linear, value
+from rlhub_deep.networks import Factory, choose_device, make_network
 from rlhub_deep.replay import Replay, frame_stack
 from rlhub_deep.saving import to_torch, to_tree
 
 
 @dataclass(frozen=True)
-class Config:
+class DQNConfig:
     """Hyper-parameters of `deep/dqn`."""
 
     learning_rate: Scheduled[float] = option(1e-4, "step size of Adam", minimum=0)
@@ -34,28 +34,30 @@ class Config:
     buffer_size: int = option(100_000, "capacity of the replay", unit="frames", minimum=1)
     learning_starts: int = option(1_000, "first update", unit="env steps", minimum=0)
     train_every: Scheduled[int] = option(4, "between two updates", unit="env steps", minimum=1)
-    target_update_every: Scheduled[int] = option(1_000, "between two copies to the target network", unit="env steps", minimum=1)
-    epsilon: Scheduled[float] = option(Linear(1.0, 0.05, 10_000), "probability of a random action", minimum=0, maximum=1)
+    target_update_every: Scheduled[int] = option(1_000, "between two copies to the target", unit="env steps", minimum=1)
+    epsilon: Scheduled[float] = option(
+        Linear(1.0, 0.05, 10_000), "probability of a random action", minimum=0, maximum=1
+    )
     max_grad_norm: Scheduled[float] = option(10.0, "gradients are scaled down to this norm", minimum=0)
     adam_epsilon: float = option(1e-8, "added to the denominator of Adam", minimum=0)
     hidden_sizes: tuple[int, ...] = option((64, 64), "widths of the perceptron's hidden layers", unit="units")
     activation: Literal["relu", "tanh", "elu"] = option("relu", "of the perceptron")
     network: Factory | None = option(None, "(observation space, outputs) -> module, in place of the built-in networks")
     frame_stack: int | None = option(
-        None, "frames stacked along an observation's first axis, which the replay stores once; none: by its shape", minimum=1
+        None, "frames that an observation stacks along its first axis; none: by its shape", minimum=1
     )
 
 
 class DQN:
     """Learns action values from replayed transitions and acts ε-greedily on them."""
 
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type[DQNConfig]] = DQNConfig
 
     def __init__(
         self,
         observation_space: Space[Any],
         action_space: Discrete,
-        config: Config,
+        config: DQNConfig,
         *,
         seed: int,
         total_steps: int,
@@ -64,7 +66,7 @@ class DQN:
         self.config, self.steps = config, 0
         self.observation_space = observation_space
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
-        self.device = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+        self.device = choose_device(device)
         self.rng = np.random.default_rng(seed)
         self.network, self.target_network = (
             make_network(
@@ -116,7 +118,7 @@ class DQN:
         loss = nn.functional.smooth_l1_loss(q, target)
         self.optimizer.param_groups[0]["lr"] = value(config.learning_rate, step)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), value(config.max_grad_norm, step))
         self.optimizer.step()
         return {"loss": loss.item(), "q_value": q.detach().mean().item(), "gradient_norm": norm.item()}

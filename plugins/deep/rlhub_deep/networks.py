@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
-from rlhub_core import ConfigError
 from torch import Tensor, nn
+
+from rlhub_core import ConfigError
 
 Factory = Callable[[Space[Any], int], nn.Module]
 """`factory(observation_space, outputs)` returns a module that maps observations [B, ...] to outputs [B, outputs]."""
@@ -109,3 +110,10 @@ def is_image(space: Space[Any]) -> bool:
 def _channels_last(space: Space[Any]) -> bool:
     shape = space.shape or ()
     return len(shape) == 3 and shape[2] < min(shape[:2])
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,10 +1,10 @@
 """Uniform experience replay that stores every frame once.
 
-Each environment has a ring of frames. An episode is written as the frames of its first observation (all of its stack),
-then the newest frame of every successor, the last one included. So the observation whose newest frame is f is the frames
-f-k+1..f, and its successor is f-k+2..f+1, always: no window crosses an episode's edge, and what followed a truncation
-is kept. Observations that are no stack are the case k = 1. Against a buffer of whole stacks and successors this takes an
-eighth of the memory.
+Each environment has a ring of frames. An episode is written as the frames of its first observation (all of its
+stack), then the newest frame of every successor, the last one included. So the observation whose newest frame is f is
+the frames f-k+1..f, and its successor is f-k+2..f+1, always: no window crosses an episode's edge, and what followed a
+truncation is kept. Observations that are no stack are the case k = 1. Against a buffer of whole stacks and successors
+this takes an eighth of the memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
+
 from rlhub_core import ConfigError, Transition
 
 
@@ -44,13 +45,14 @@ class Replay:
     def __init__(self, capacity: int, num_envs: int, space: Space[Any], stack: int) -> None:
         self.stack, self.length = stack, -(-capacity // num_envs)  # frames an environment
         if self.length < stack + 2:
-            raise ConfigError(f"buffer_size {capacity} is too small for {num_envs} environments: at least {(stack + 2) * num_envs}.")
+            least = (stack + 2) * num_envs
+            raise ConfigError(f"buffer_size {capacity} is too small for {num_envs} environments: at least {least}.")
         shape = (space.shape or ()) if stack == 1 else (space.shape or ())[1:]
         self.frames = np.zeros((num_envs, self.length, *shape), space.dtype)
         self.actions = np.zeros((num_envs, self.length), np.int64)  # taken at the observation that ends in this frame
         self.rewards = np.zeros((num_envs, self.length), np.float32)
         self.terminated = np.zeros((num_envs, self.length), np.bool_)
-        self.usable = np.zeros((num_envs, self.length), np.bool_)  # is this the newest frame of an observation acted on?
+        self.usable = np.zeros((num_envs, self.length), np.bool_)  # does an observation acted on end here?
         self.written = np.zeros(num_envs, np.int64)  # frames so far
         self._rows = np.arange(num_envs)
 

@@ -1,0 +1,168 @@
+"""Hyper-parameters: Stable-Baselines3's own constructor arguments, documented, validated and schedulable."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import fields, make_dataclass
+from inspect import signature
+from typing import Any, Union, get_args, get_origin
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import BaseBuffer
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.utils import FloatSchedule
+
+from rlhub_core import ConfigError, option
+from rlhub_core.schedules import Schedule, value
+from rlhub_core.specs import load_target
+
+RLHUBS_OWN = {  # arguments that rlhub gives, or whose job it does itself
+    "self", "env", "seed", "device", "verbose", "tensorboard_log", "stats_window_size", "monitor_wrapper",
+    "_init_setup_model",
+}  # fmt: skip
+
+FIXED = {  # numbers that a model reads only when it is built: no schedule can change them
+    "buffer_size", "n_steps", "rms_prop_eps", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"
+}  # fmt: skip
+
+ENV_STEPS = "env steps"
+
+MEANINGS: dict[str, dict[str, Any]] = {
+    "policy": {"meaning": "network; auto: CnnPolicy for images, MultiInputPolicy for dicts, else MlpPolicy"},
+    "policy_kwargs": {"meaning": "arguments of the policy, such as net_arch; a class may be written module:Class"},
+    "learning_rate": {"meaning": "step size of the optimiser", "minimum": 0},
+    "gamma": {"meaning": "discount", "minimum": 0, "maximum": 1},
+    "gae_lambda": {"meaning": "λ of generalised advantage estimation; 1: plain returns", "minimum": 0, "maximum": 1},
+    "n_steps": {
+        "meaning": "length of a rollout (a2c, ppo), of a return (dqn)",
+        "unit": "steps",
+        "minimum": 1,
+    },
+    "batch_size": {"meaning": "transitions in a minibatch", "unit": "transitions", "minimum": 1},
+    "n_epochs": {"meaning": "passes over each rollout", "minimum": 1},
+    "clip_range": {"meaning": "how far the probability ratio may leave 1", "minimum": 0},
+    "clip_range_vf": {"meaning": "how far a value may leave its old one; none: not clipped", "minimum": 0},
+    "normalize_advantage": {"meaning": "standardise advantages before the update"},
+    "ent_coef": {"meaning": "weight of the entropy in the loss"},
+    "vf_coef": {"meaning": "weight of the value loss"},
+    "max_grad_norm": {"meaning": "gradients are scaled down to this norm", "minimum": 0},
+    "use_sde": {"meaning": "explore with noise that depends on the state (gSDE; Box actions only)"},
+    "sde_sample_freq": {
+        "meaning": "between two draws of it; -1: one a rollout",
+        "unit": "steps",
+        "minimum": -1,
+    },
+    "rollout_buffer_class": {"meaning": "another rollout buffer, written module:Class"},
+    "rollout_buffer_kwargs": {"meaning": "arguments of the rollout buffer"},
+    "target_kl": {"meaning": "an update ends early at 1.5 times this KL divergence; none: never", "minimum": 0},
+    "rms_prop_eps": {"meaning": "added to RMSProp's denominator", "minimum": 0},
+    "use_rms_prop": {"meaning": "RMSProp as in the paper; else Adam"},
+    "buffer_size": {"meaning": "transitions in the replay buffer, all environments together", "minimum": 1},
+    "learning_starts": {"meaning": "env steps with random actions before learning", "unit": ENV_STEPS, "minimum": 0},
+    "tau": {"meaning": "share of the network copied into the target network at its update", "minimum": 0, "maximum": 1},
+    "train_freq": {"meaning": 'steps of each environment between updates, or [number, "step" or "episode"]'},
+    "gradient_steps": {"meaning": "gradient steps an update; -1: one for each step since the last", "minimum": -1},
+    "replay_buffer_class": {"meaning": "another replay buffer, written module:Class"},
+    "replay_buffer_kwargs": {"meaning": "arguments of the replay buffer"},
+    "optimize_memory_usage": {
+        "meaning": "keep each observation once; needs replay_buffer_kwargs = {handle_timeout_termination = false}"
+    },
+    "target_update_interval": {"meaning": "between two updates of the target network", "unit": ENV_STEPS, "minimum": 1},
+    "exploration_fraction": {"meaning": "share of the run in which ε falls", "minimum": 0, "maximum": 1},
+    "exploration_initial_eps": {"meaning": "ε, the chance of a random action, at first", "minimum": 0, "maximum": 1},
+    "exploration_final_eps": {"meaning": "ε after it has fallen", "minimum": 0, "maximum": 1},
+}
+
+
+def config_of(model: type[BaseAlgorithm]) -> type[Any]:
+    """Return the frozen dataclass of a model's constructor arguments, with SB3's names and defaults.
+
+    Numbers accept a schedule unless they are read at construction only (`FIXED`). Classes may be written
+    "module:Class".
+    """
+    made = []
+    for name, argument in signature(model.__init__).parameters.items():
+        if name not in RLHUBS_OWN:
+            default = "auto" if name == "policy" else argument.default
+            made.append((name, _annotation(name, argument.annotation), option(default, **MEANINGS.get(name, {}))))
+    return make_dataclass(f"{model.__name__}Config", made, frozen=True)
+
+
+def arguments(config: Any, owner: str) -> dict[str, Any]:
+    """Return a config as the constructor's arguments: schedules at step 0, classes imported.
+
+    Raises:
+        ConfigError: for a "module:Class" that does not exist, or is none of a network, an optimiser or a buffer.
+    """
+    return {
+        field.name: _imported(value(getattr(config, field.name), 0), owner)
+        if field.name == "policy" or field.name.endswith(("_class", "_kwargs"))
+        else value(getattr(config, field.name), 0)
+        for field in fields(config)
+    }
+
+
+class Schedules:
+    """The hyper-parameters of a config that follow a schedule."""
+
+    def __init__(self, config: Any) -> None:
+        self._changing: list[tuple[str, Callable[[int], float], bool]] = [
+            (field.name, getattr(config, field.name), int in _alternatives(field.type))
+            for field in fields(config)
+            if Schedule in _alternatives(field.type) and callable(getattr(config, field.name))
+        ]
+
+    def apply(self, model: BaseAlgorithm, step: int) -> None:
+        """Put the values of an env step in force."""
+        for name, schedule, whole in self._changing:
+            number = schedule(step)
+            _put(model, name, round(number) if whole else float(number))
+
+
+def _put(model: Any, name: str, number: float) -> None:
+    if name == "learning_rate":
+        model.lr_schedule = FloatSchedule(number)
+    elif name in ("clip_range", "clip_range_vf"):
+        setattr(model, name, FloatSchedule(number))
+    elif name == "train_freq":
+        model.train_freq = TrainFreq(int(number), TrainFrequencyUnit.STEP)
+    else:
+        setattr(model, name, number)
+        for buffer in ("rollout_buffer", "replay_buffer"):  # they hold copies of gamma and gae_lambda
+            if hasattr(getattr(model, buffer, None), name):
+                setattr(getattr(model, buffer), name, number)
+
+
+def _annotation(name: str, hint: Any) -> Any:
+    """Return the type that rlhub validates: rlhub's schedules in place of SB3's, and text for classes."""
+    kinds = _alternatives(hint)
+    if name == "policy" or any(get_origin(kind) is type for kind in kinds):
+        return Union[(str, type, *([None] if type(None) in kinds else []))]
+    kinds = tuple(kind for kind in kinds if get_origin(kind) is not Callable)
+    if {int, float} & set(kinds) and name not in FIXED:
+        numbers = [kind for kind in kinds if kind is not type(None)]
+        kinds = (*numbers, Schedule, *([type(None)] if type(None) in kinds else []))
+    return Union[kinds]  # noqa: UP007 - built at run time
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def _imported(given: Any, owner: str) -> Any:
+    """Return a copy with every "module:Class" replaced by the class; only kinds that are safe to call are taken."""
+    if isinstance(given, Mapping):
+        return {key: _imported(child, owner) for key, child in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_imported(child, owner) for child in given]
+    if not (isinstance(given, str) and ":" in given):
+        return given
+    try:
+        found = load_target(given)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{owner}: {given!r} cannot be imported: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, (th.nn.Module, th.optim.Optimizer, BaseBuffer))):
+        raise ConfigError(f"{owner}: {given!r} is no torch module, optimiser or Stable-Baselines3 buffer class.")
+    return found

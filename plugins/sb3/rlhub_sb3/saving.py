@@ -1,0 +1,113 @@
+"""A model's state <-> plain values and arrays: all that a later step needs, and nothing that could run code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
+
+COUNTERS = (  # those that a model has are saved
+    "num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate", "_current_progress_remaining"
+)  # fmt: skip
+NOISE = ("exploration_mat", "exploration_matrices")  # of state-dependent exploration
+
+
+def model_state(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return everything but the replay buffer and the global generators."""
+    return {
+        "parameters": packed(model.get_parameters()),
+        "tensors": {name: packed(recursive_getattr(model, name)) for name in model._get_torch_save_params()[1]},
+        "counters": {name: packed(getattr(model, name)) for name in COUNTERS if hasattr(model, name)},
+        "episode_starts": model._last_episode_starts,
+        "action_space": model.action_space.np_random.bit_generator.state,
+        "noise": packed(noise(model)),
+    }
+
+
+def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
+    """Make a new model of the same configuration the one that was saved."""
+    model.set_parameters(unpacked(saved["parameters"]), device=model.device)
+    for name, tensor in saved["tensors"].items():
+        if tensor is not None:
+            recursive_setattr(model, f"{name}.data", unpacked(tensor).to(model.device))
+    for name, number in saved["counters"].items():
+        setattr(model, name, number)
+    model._last_episode_starts = saved["episode_starts"]
+    model.action_space.np_random.bit_generator.state = saved["action_space"]
+    set_noise(model, {name: unpacked(matrix).to(model.device) for name, matrix in saved["noise"].items()})
+
+
+def replay_state(buffer: Any) -> dict[str, Any]:
+    """Return the filled part of a replay buffer."""
+    filled = buffer.buffer_size if buffer.full else min(buffer.pos + 1, buffer.buffer_size)  # a next observation may
+    return {  # stand one place behind the last transition
+        "pos": buffer.pos,
+        "full": buffer.full,
+        "arrays": {name: _cut(array, filled) for name, array in _arrays(buffer)},
+    }
+
+
+def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
+    """Fill a new replay buffer of the same configuration."""
+    buffer.pos, buffer.full = saved["pos"], saved["full"]
+    for name, array in _arrays(buffer):
+        for part, values in _parts(array, saved["arrays"][name]):
+            part[: len(values)] = values
+
+
+def noise(model: BaseAlgorithm) -> dict[str, th.Tensor]:
+    """Return the matrices that state-dependent exploration has drawn; nothing where it is off."""
+    holder = _noise_holder(model)
+    return {name: getattr(holder, name) for name in NOISE if hasattr(holder, name)}
+
+
+def set_noise(model: BaseAlgorithm, matrices: Mapping[str, th.Tensor]) -> None:
+    """Put back the matrices of state-dependent exploration."""
+    for name, matrix in matrices.items():
+        setattr(_noise_holder(model), name, matrix)
+
+
+def packed(tree: Any) -> Any:
+    """Return a tree with arrays for tensors, Python numbers for numpy's, and texts for the integer keys of dicts."""
+    if isinstance(tree, th.Tensor):
+        return tree.detach().cpu().numpy()
+    if isinstance(tree, Mapping):
+        return {str(key): packed(child) for key, child in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(packed(child) for child in tree)
+    return tree.item() if isinstance(tree, np.generic) else tree
+
+
+def unpacked(tree: Any) -> Any:
+    """Return what `packed` was given, tensors on the CPU with memory of their own."""
+    if isinstance(tree, np.ndarray):
+        return th.tensor(tree)
+    if isinstance(tree, Mapping):
+        return {int(key) if key.isdecimal() else key: unpacked(child) for key, child in tree.items()}
+    return type(tree)(unpacked(child) for child in tree) if isinstance(tree, (list, tuple)) else tree
+
+
+def _noise_holder(model: BaseAlgorithm) -> Any:
+    actor = getattr(model, "actor", None) or model.policy
+    return getattr(actor, "action_dist", None) if model.use_sde else None
+
+
+def _arrays(buffer: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and arrays [buffer_size, ...] of a buffer; of dict observations a dict of them."""
+    for name, value in vars(buffer).items():
+        first = next(iter(value.values()), None) if isinstance(value, dict) else value
+        if isinstance(first, np.ndarray) and first.shape[:1] == (buffer.buffer_size,):
+            yield name, value
+
+
+def _cut(array: Any, size: int) -> Any:
+    return {key: part[:size] for key, part in array.items()} if isinstance(array, dict) else array[:size]
+
+
+def _parts(array: Any, saved: Any) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    return [(array[key], saved[key]) for key in array] if isinstance(array, dict) else [(array, saved)]

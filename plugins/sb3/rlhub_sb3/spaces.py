@@ -1,0 +1,48 @@
+"""Which spaces Stable-Baselines3 can learn in, beyond their mere kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import Space, spaces
+from stable_baselines3.common.preprocessing import is_image_space
+
+from rlhub_core import SpaceError
+
+SMALLEST_IMAGE = 36  # pixels a side that the Nature network's three convolutions need
+
+
+def policy_for(observation_space: Space[Any]) -> str:
+    """Return the name of the policy that suits a space: "MultiInputPolicy", "CnnPolicy" or "MlpPolicy"."""
+    if isinstance(observation_space, spaces.Dict):
+        return "MultiInputPolicy"
+    if is_image_space(observation_space) and sorted(observation_space.shape or ())[1] >= SMALLEST_IMAGE:
+        return "CnnPolicy"
+    return "MlpPolicy"
+
+
+def check_spaces(observation_space: Space[Any], action_space: Space[Any], owner: str) -> None:
+    """Raise SpaceError for what Stable-Baselines3 would refuse or misread later, saying how to change it."""
+    for kind, space in (("observation", observation_space), ("action", action_space)):
+        problem = _problem(space, kind)
+        if problem:
+            raise SpaceError(f"{owner} cannot use the {kind} space {space}: {problem}")
+
+
+def _problem(space: Space[Any], kind: str) -> str | None:
+    if isinstance(space, spaces.Dict):
+        if any(isinstance(part, (spaces.Dict, spaces.Tuple)) for part in space.values()):
+            return "a Dict inside it is not supported. Flatten it with a wrapper."
+        return next((problem for part in space.values() if (problem := _problem(part, kind))), None)
+    if np.any(getattr(space, "start", 0)):
+        return "it must count from 0."
+    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)) and len(space.shape) != 1:
+        return "it must have one dimension."
+    if (
+        kind == "action"
+        and isinstance(space, spaces.Box)
+        and not (np.isfinite(space.low).all() and np.isfinite(space.high).all())
+    ):
+        return "its bounds must be finite. Rescale it with gymnasium.wrappers.RescaleAction."
+    return None

@@ -1,0 +1,145 @@
+"""A run that was left, saved and rebuilt in a disturbed process goes on as if nothing had happened, without pickle."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch as th
+
+import rlhub_core as rlhub
+from rlhub_core.schedules import Linear
+
+NAMES = ("a2c", "dqn", "ppo")
+
+
+def forbidden(*args, **kwargs):
+    raise AssertionError("nothing may be pickled or unpickled")
+
+
+def disturb():
+    random.seed(99), np.random.seed(99), th.manual_seed(99)
+
+
+def train_until(algorithm, collector, until):
+    return [e for progress in algorithm.train(collector, until) for e in progress.episodes]
+
+
+def saved_and_rebuilt(algorithm, collector, make, folder, monkeypatch):
+    for part in ("algorithm", "collector"):
+        (folder / part).mkdir()
+    with monkeypatch.context() as patch:
+        for target in ("dump", "dumps", "load", "loads", "Pickler", "Unpickler"):
+            patch.setattr(pickle, target, forbidden)
+        patch.setattr(th, "load", forbidden)
+        patch.setattr(th, "save", forbidden)
+        algorithm.save(folder / "algorithm")
+        collector.save(folder / "collector")
+        disturb()
+        new_algorithm, new_collector = make()
+        new_algorithm.load(folder / "algorithm")
+        assert new_collector.load(folder / "collector")
+        disturb()
+    return new_algorithm, new_collector
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "settings"),
+    [
+        *((name, "CartPole-v1", {}) for name in NAMES),
+        ("a2c", "CartPole-v1", {"use_rms_prop": False}),
+        ("dqn", "CartPole-v1", {"n_steps": 3}),
+        (
+            "dqn",
+            "CartPole-v1",
+            {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}},
+        ),
+        ("ppo", "Pendulum-v1", {"use_sde": True}),
+    ],
+)
+def test_resume_is_exact(name, env, settings, algorithm, collector, assert_same_weights, tmp_path, monkeypatch):
+    total = 1200
+
+    def make():
+        world = collector(env, reseed_every=100)
+        return algorithm(name, world, total, learning_rate=Linear(1e-3, 1e-4, over=total), **settings), world
+
+    whole, world = make()
+    expected = train_until(whole, world, total)
+    half, world = make()
+    episodes = []
+    for progress in half.train(world, total):
+        episodes += progress.episodes
+        if progress.steps >= total // 2:
+            break
+    resumed, world = saved_and_rebuilt(half, world, make, tmp_path, monkeypatch)
+    assert resumed.steps == half.steps < total
+    observations, first = world.observations, world.first
+    np.testing.assert_array_equal(resumed.actor()(observations, first), half.actor()(observations, first))
+    episodes += train_until(resumed, world, total)
+    assert_same_weights(resumed.model, whole.model)
+    assert episodes == expected
+    if name == "dqn":
+        assert resumed.model.replay_buffer.full
+        for key in ("observations", "actions", "rewards", "dones", "timeouts"):
+            np.testing.assert_array_equal(
+                getattr(resumed.model.replay_buffer, key), getattr(whole.model.replay_buffer, key)
+            )
+
+
+class StopAt(rlhub.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_progress(self, run, progress):
+        if progress.steps >= self.step:
+            raise rlhub.StopTraining("enough for now")
+
+
+def records(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return (folder / "episodes.csv").read_text(), [{k: v for k, v in x.items() if k != "time/seconds"} for x in lines]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path, assert_same_weights):
+    settings = {
+        "a2c": {"learning_rate": "linear(7e-4, 0)"},
+        "dqn": {"learning_starts": 64, "learning_rate": "linear(1e-3, 0)"},
+        "ppo": {"n_steps": 32, "n_epochs": 2, "learning_rate": "linear(1e-3, 0)", "clip_range": "linear(0.2, 0)"},
+    }[name]
+    options = {"steps": 1500, "num_envs": 4, "seed": 2, "config": settings, "device": "cpu", "progress": False}
+    whole = rlhub.train(f"sb3/{name}", "CartPole-v1", folder=tmp_path / "whole", **options)
+    stopped = rlhub.train(f"sb3/{name}", "CartPole-v1", folder=tmp_path / "stopped", callbacks=[StopAt(700)], **options)
+    assert stopped.steps < 1500
+    disturb()
+    resumed = rlhub.resume(tmp_path / "stopped", callbacks=[StopAt(10**9)], progress=False)
+    assert resumed.restored == "exact"
+    assert_same_weights(resumed.algorithm.model, whole.algorithm.model)
+    assert records(resumed.folder) == records(whole.folder)
+
+
+def test_loaded_run_acts_without_reading_the_replay_buffer(tmp_path):
+    run = rlhub.train("sb3/dqn", "CartPole-v1", steps=200, folder=tmp_path / "run", device="cpu", progress=False)
+    observations = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    loaded = rlhub.load(tmp_path / "run")
+    first = np.zeros(100, np.bool_)
+    np.testing.assert_array_equal(loaded.actor()(observations, first), run.actor()(observations, first))
+    assert loaded.algorithm.model.replay_buffer.pos == 0
+
+
+def test_another_number_of_environments_is_refused(algorithm, collector):
+    ours = algorithm("ppo", world := collector(), 256)
+    train_until(ours, world, 64)
+    with pytest.raises(rlhub.ConfigError, match="has learned with 4 environments; it cannot go on with 2"):
+        train_until(ours, collector(num_envs=2), 256)
+
+
+def test_a_collector_that_begins_anew_begins_an_episode(algorithm, collector):
+    ours = algorithm("ppo", world := collector(), 128)
+    train_until(ours, world, 64)
+    train_until(ours, collector(), 128)
+    assert ours.model.rollout_buffer.episode_starts[0].all()

@@ -1,0 +1,101 @@
+"""What every command of the command line shares: how it is registered, how it fails, how it reads a number."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand
+
+from rlhub_core import config
+from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError
+
+FAILURES = (CheckpointError, EnvironmentContractError)  # nobody's wrong use of the command line
+
+app = typer.Typer(
+    name="rlhub",
+    help="Reinforcement learning with environments, algorithms and callbacks from separately installed packages.",
+    epilog="Start with: rlhub list · rlhub info NAME · rlhub train ALGORITHM ENV --steps 50000",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from rlhub_core import __version__
+
+        typer.echo(f"rlhub {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+class Door(TyperCommand):
+    """A command whose errors are one sentence: a traceback helps no user (`RLHUB_DEBUG=1` shows it)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command and turn what it raises into a sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except RlhubError as error:
+            raise _failed(str(error), 1 if isinstance(error, FAILURES) else 2) from error
+        except Exception as error:
+            said = ". ".join([f"{type(error).__name__}: {error}".rstrip(".: "), *getattr(error, "__notes__", ())])
+            raise _failed(f"{said}. For the traceback, set RLHUB_DEBUG=1.", 1) from error
+
+
+def _failed(sentence: str, code: int) -> typer.Exit:
+    if os.environ.get("RLHUB_DEBUG", "") not in ("", "0"):
+        traceback.print_exc()
+    typer.secho(sentence, fg="red", err=True)
+    return typer.Exit(code)
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def door(name: str) -> Callable[[Command], Command]:
+    """Register a command."""
+    return app.command(name, cls=Door)
+
+
+def number(text: Any) -> Any:
+    """Return what a text says; whether it is the number it should be is the core's to say. `1e6` is a million."""
+    if not isinstance(text, str):  # a default
+        return text
+    value = config.parse_value(text)
+    return int(value) if isinstance(value, float) and "e" in text.lower() and value.is_integer() else value
+
+
+def count(help: str, flag: str) -> Any:
+    """Return an option that takes a number."""
+    return typer.Option(flag, help=help, metavar="N", parser=number)
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Any]:
+    """Return what texts such as `learning_rate=0.001` assign."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{text!r} is not KEY=VALUE, such as learning_rate=0.001.")
+        settings[name] = config.parse_value(value)
+    return settings

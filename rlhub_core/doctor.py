@@ -1,0 +1,169 @@
+"""Examines an installation: metadata first, then each plugin, then (deep) everything that is on offer."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from rlhub_core.errors import listed
+from rlhub_core.hookspecs import GROUP
+from rlhub_core.hub import KINDS, Hub, Plugin
+from rlhub_core.specs import load_target
+
+HEAVY = ("torch", "tensorflow", "jax", "stable_baselines3", "ray", "ale_py", "matplotlib", "pygame", "cv2")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Literal["good", "note", "wrong"]
+    text: str
+    cure: str = ""  # a command or a sentence
+
+
+def examine(*, deep: bool = False) -> Iterator[Finding]:
+    """Yield what is found, good and bad, in the order in which it is looked at.
+
+    Args:
+        deep: import every target on offer as well, and torch, if it is installed.
+    """
+    yield from _ground(deep)
+    points = list(entry_points(group=GROUP))
+    yield from _metadata(points)
+    hub = Hub(strict=False)
+    yield from _plugins(hub)
+    if deep:
+        yield from _targets(hub)
+
+
+def _ground(deep: bool) -> Iterator[Finding]:
+    packages = ("rlhub-core", "gymnasium", "numpy")
+    yield Finding("good", f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages))
+    yield Finding("good", f"{len(os.sched_getaffinity(0))} CPU cores are usable")
+    if importlib.util.find_spec("torch") is not None:
+        yield _torch(deep)
+    missing = [name for name, module in (("matplotlib", "matplotlib"), ("Pillow", "PIL")) if not _installed(module)]
+    if missing:
+        yield Finding("note", f"no plots or recordings: {listed(missing)} missing", "pip install 'rlhub-core[media]'")
+    if os.environ.get("RLHUB_DISABLE"):
+        yield Finding("note", f"RLHUB_DISABLE leaves out {os.environ['RLHUB_DISABLE']}", "unset RLHUB_DISABLE")
+
+
+def _torch(deep: bool) -> Finding:
+    if deep:
+        import torch
+
+        cuda = f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "no CUDA device"
+        return Finding("good", f"torch {torch.__version__}, {torch.get_num_threads()} threads, {cuda}")
+    threads = os.environ.get("OMP_NUM_THREADS")
+    set_to = f"OMP_NUM_THREADS={threads}" if threads else "OMP_NUM_THREADS is not set: one thread a core"
+    return Finding("good", f"torch {version('torch')}, {set_to}")
+
+
+def _metadata(points: list[EntryPoint]) -> Iterator[Finding]:
+    """Judge by metadata alone, which nothing broken can prevent."""
+    owners: dict[str, set[str]] = {}
+    for point in points:
+        owners.setdefault(point.name, set()).add(point.dist.name if point.dist else "?")
+    for name, distributions in sorted(owners.items()):
+        if len(distributions) > 1:
+            rivals = sorted(distributions)
+            yield Finding(
+                "wrong",
+                f"plugin {name!r} is claimed by {' and '.join(rivals)}",
+                f"pip uninstall {rivals[-1]}, or the other",
+            )
+    requirements = {
+        (point.dist.name, text) for point in points if point.dist is not None for text in point.dist.requires or ()
+    }
+    for distribution, text in sorted(requirements):
+        problem = _unmet(text)
+        if problem:
+            yield Finding("wrong", f"{distribution} needs {text}; {problem}", f"pip install --upgrade {distribution}")
+
+
+def _unmet(text: str) -> str:
+    """Return why a requirement does not hold, or nothing."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return "which is no valid requirement"
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return ""
+    try:
+        have = version(requirement.name)
+    except PackageNotFoundError:
+        return "it is not installed"
+    return "" if requirement.specifier.contains(have, prereleases=True) else f"{requirement.name} {have} is installed"
+
+
+def _plugins(hub: Hub) -> Iterator[Finding]:
+    for name, plugin in sorted(hub._plugins.items()):
+        before, begun = set(sys.modules), time.perf_counter()
+        hub._load(plugin)
+        took = 1000 * (time.perf_counter() - begun)
+        heavy = [module for module in HEAVY if module in sys.modules and module not in before]
+        if plugin.error:
+            if not _told_by_metadata(plugin):
+                cure = f"pip install --upgrade {plugin.distribution}; if that does not help: rlhub plugins --traceback"
+                yield Finding("wrong", f"plugin {name!r} does not load: {plugin.error}", cure)
+            continue
+        yield Finding("good", f"plugin {name!r} ({plugin}) loads in {took:.0f} ms and offers {counted(plugin)}")
+        if heavy:
+            yield Finding(
+                "note",
+                f"plugin {name!r} imports {listed(heavy)} merely to be listed",
+                "its author should import it on use",
+            )
+
+
+def _told_by_metadata(plugin: Plugin) -> bool:
+    """Return whether the reason why a plugin is broken is among what `_metadata` finds."""
+    return "two distributions claim" in plugin.error or plugin.error.startswith("it needs ")
+
+
+def _targets(hub: Hub) -> Iterator[Finding]:
+    """Import every target of every plugin that loads."""
+    for name, plugin in hub.plugins().items():
+        loaded = 0
+        for kind in KINDS:
+            for full, spec in (plugin.offers or {})[kind].items():
+                problem = _unloadable(spec)
+                if problem:
+                    yield Finding(
+                        "wrong", f"{kind} {full} cannot be loaded: {problem}", f"pip install {plugin.distribution}"
+                    )
+                else:
+                    loaded += 1
+        if loaded and loaded == sum(map(len, (plugin.offers or {}).values())):
+            yield Finding("good", f"plugin {name!r}: all {loaded} on offer can be imported")
+
+
+def _unloadable(spec: Any) -> str:
+    for target in (spec.entry_point, getattr(spec, "vector_entry_point", None)):
+        try:
+            if isinstance(target, str):
+                load_target(target)
+        except (Exception, SystemExit) as error:
+            return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def counted(plugin: Plugin) -> str:
+    """Return how many things a plugin offers, "1 environment, 3 algorithms"."""
+    sizes = {kind: len(offers) for kind, offers in (plugin.offers or {}).items() if offers}
+    return ", ".join(f"{size} {kind}{'s' * (size != 1)}" for kind, size in sizes.items()) or "nothing"
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

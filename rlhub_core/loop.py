@@ -1,0 +1,127 @@
+"""The loop that drives every algorithm: records, callbacks, checkpoints, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rlhub_core.callbacks import ProgressBar
+from rlhub_core.errors import RunError
+from rlhub_core.protocol import Callback, Progress, StopTraining
+from rlhub_core.run import Run
+
+# the loop
+
+
+def drive(run: Run, show_progress: bool | None) -> Run:
+    """Train a run to its end, or until a callback or a signal stops it; in any case it ends with a checkpoint.
+
+    Args:
+        run: fresh or restored.
+        show_progress: show a progress bar (None: where standard error is a terminal).
+
+    Raises:
+        KeyboardInterrupt, SystemExit: after SIGINT or SIGTERM, once the checkpoint is written.
+    """
+    if show_progress if show_progress is not None else sys.stderr.isatty():
+        run.callbacks = (*run.callbacks, ProgressBar())
+    with _signals() as received, contextlib.ExitStack() as ending:
+        ending.callback(run.close)
+        for callback in run.callbacks:
+            callback.on_start(run)
+            ending.callback(callback.on_end, run)
+        _loop(run, received)
+    if received:
+        by = signal.Signals(received[0]).name
+        print(f"Stopped at step {run.steps:,} by {by}. Go on with: rlhub resume {run.folder}", file=sys.stderr)
+        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+    return run
+
+
+def _loop(run: Run, received: list[int]) -> None:
+    observers = [c for c in run.callbacks if type(c).on_progress is not Callback.on_progress]
+    saved = run.restored is not None
+    assert run.collector is not None
+    for progress in run.algorithm.train(run.collector, run.experiment.steps):
+        saved = False
+        run.records.add(progress)
+        try:
+            stop = _tell(run, observers, progress)
+        except Exception:
+            run.save()
+            raise
+        if stop is not None:
+            run.stopped = str(stop)
+        if stop is not None or received:
+            break
+        if run.checkpoint_due:
+            run.save()
+            saved = True
+    if not saved:
+        run.save()
+
+
+def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTraining | None:
+    """Show a progress to every callback, also when one of them wants to stop."""
+    stop = None
+    for callback in observers:
+        try:
+            callback.on_progress(run, progress)
+        except StopTraining as request:
+            stop = request
+        except Exception as error:
+            error.add_note(
+                f"raised by the callback {type(callback).__name__} at step {progress.steps}; the run is saved"
+            )
+            raise
+    return stop
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Yield a list to which the first SIGINT or SIGTERM is added; a second one acts at once, as without us."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for each in before:
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the run's lock for the life of the block; the lock of a dead process is free.
+
+    Raises:
+        RunError: naming process and host that hold it.
+    """
+    with (folder / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RunError(f"{folder} is being written by {lock.read() or 'another process'}.") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield

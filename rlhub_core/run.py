@@ -1,0 +1,232 @@
+"""A run: its recipe, its parts, its records, and what a checkpoint of it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from rlhub_core import checkpoint, config, schedules, state
+from rlhub_core.collector import Collector
+from rlhub_core.envs import EnvironmentSource
+from rlhub_core.errors import ConfigError, listed
+from rlhub_core.evaluation import Evaluation
+from rlhub_core.experiment import Experiment
+from rlhub_core.parts import Parts, algorithm_spec, check_fit
+from rlhub_core.protocol import Actor, Algorithm, Episode
+from rlhub_core.provenance import provenance
+from rlhub_core.records import Records, read_episodes, read_evaluations
+from rlhub_core.seeding import stream
+
+
+class Run:
+    """A run: its recipe, its folder, its algorithm, and what it has recorded.
+
+    Attributes:
+        experiment: the recipe, resolved.
+        folder: where everything is.
+        algorithm: the learner itself.
+        collector: the environments it learns from (None for a run that was loaded to act).
+        restored: "exact", "warm" or None: how the last resume went.
+        stopped: why training ended before its last step, or "".
+    """
+
+    def __init__(self, experiment: Experiment, parts: Parts, folder: Path, *, for_acting: bool = False) -> None:
+        self.experiment, self.environment, self.folder = experiment, parts.environment, folder
+        self.restored: str | None = None
+        self.stopped = ""
+        self.last_checkpoint, self.checkpoint_due = 0, False
+        self.last_evaluation: Evaluation | None = None
+        self._parts, self.callbacks = parts, parts.callbacks
+        self._scheduled: list[config.Parameter] = []
+        self._keep = 2  # newest checkpoints
+        self._earlier_seconds, self._begun = 0.0, time.monotonic()
+        self.collector: Collector | None = None
+        if for_acting:
+            env = parts.environment.make()
+            spaces, self._facts = (env.observation_space, env.action_space), env.metadata.get("provenance", {})
+            if not parts.environment.is_instance:
+                env.close()
+        else:
+            vec = parts.environment.make_vec(experiment.num_envs, experiment.vectorization_mode)
+            spaces, self._facts = (
+                (vec.single_observation_space, vec.single_action_space),
+                vec.metadata.get("provenance", {}),
+            )
+            self.collector = Collector(
+                vec,
+                stream(experiment.seed, "environments"),
+                reseed_every=experiment.reseed_every,
+                reward_clip=experiment.reward_clip,
+                terminal_on_life_loss=experiment.terminal_on_life_loss,
+            )
+        self.algorithm: Algorithm = self._build(*spaces)
+        self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
+
+    @property
+    def steps(self) -> int:
+        """Env steps that the algorithm has seen."""
+        return self.algorithm.steps
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of training, earlier sessions included."""
+        return self._earlier_seconds + time.monotonic() - self._begun
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The training episodes so far, as `episodes.csv` holds them."""
+        self.records.flush()
+        return read_episodes(self.folder)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations so far, as `evaluations.jsonl` holds them."""
+        return read_evaluations(self.folder)
+
+    def actor(self, *, explore: bool = False) -> Actor:
+        """Return a new actor of the algorithm: greedy, or exploring as in training."""
+        return self.algorithm.actor(explore=explore)
+
+    def separate_environment(self) -> EnvironmentSource:
+        """Return the source of environments of the same kind that share nothing with those of training.
+
+        Raises:
+            ConfigError: where training uses one live object, which cannot be made twice.
+        """
+        if self.environment.is_instance:
+            raise ConfigError(
+                f"Evaluating during training needs a second {self.environment.name}. Pass its class or a factory "
+                "instead of one environment object."
+            )
+        return self.environment
+
+    def record_evaluation(self, evaluation: Evaluation) -> None:
+        """Write an evaluation into the run's records."""
+        self.records.evaluation(evaluation)
+        self.last_evaluation = evaluation
+
+    def request_checkpoint(self, keep: int = 2) -> None:
+        """Have a checkpoint written once every callback has seen this progress, and the newest `keep` kept."""
+        self.checkpoint_due, self._keep = True, keep
+
+    def close(self) -> None:
+        """Close the records and the environments, but not an environment that the user made."""
+        self.records.close()
+        if self.collector is not None and not self.environment.is_instance:
+            self.collector.close()
+
+    def _build(self, observation_space: Any, action_space: Any) -> Algorithm:
+        maker: Any = self._parts.algorithm
+        experiment = self.experiment
+        if not self._parts.makes_algorithm:
+            return cast(Algorithm, maker)  # the user made it
+        check_fit(self._parts.hub, experiment.algorithm, observation_space, action_space, self.environment.name)
+        settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
+        settings = {name: schedules.resolve(value, experiment.steps) for name, value in settings.items()}
+        self.experiment = dataclasses.replace(experiment, hyper_parameters=settings)
+        known = config.parameters(maker.Config)
+        self._scheduled = [known[name] for name, value in settings.items() if known[name].scheduled and callable(value)]
+        for step in (0, experiment.steps):
+            self._in_force(step)
+        algorithm: Algorithm = maker(
+            observation_space,
+            action_space,
+            maker.Config(**settings),
+            seed=stream(experiment.seed, "algorithm"),
+            total_steps=experiment.steps,
+            device=experiment.device,
+        )
+        return algorithm
+
+    def _in_force(self, step: int) -> dict[str, float]:
+        """Return the scheduled hyper-parameters at an env step; ConfigError where one has left its range."""
+        values = {}
+        for parameter in self._scheduled:
+            values[parameter.name] = self.experiment.hyper_parameters[parameter.name](step)
+            parameter.check_range(values[parameter.name], self.experiment.algorithm)
+        return values
+
+    def save(self) -> None:
+        """Write a checkpoint and prune older ones; only where the algorithm's iterator has just yielded."""
+
+        def fill(folder: Path) -> dict[str, Any]:
+            for name in ("algorithm", "collector", "callbacks"):
+                (folder / name).mkdir()
+            self.algorithm.save(folder / "algorithm")
+            if self.collector is not None:
+                self.collector.save(folder / "collector")
+            for index, callback in enumerate(self.callbacks):
+                part = folder / "callbacks" / f"{index}-{type(callback).__name__}"
+                part.mkdir()
+                callback.save(part)
+            evaluation = self.last_evaluation
+            state.save(
+                folder,
+                "run",
+                {
+                    "seconds": self.seconds,
+                    "records": self.records.state(),
+                    "last_evaluation": dataclasses.asdict(evaluation) if evaluation else None,
+                },
+            )
+            return {
+                "resume": "exact" if self._exact() else "warm",
+                "stopped": self.stopped,
+                "provenance": self.provenance,
+            }
+
+        checkpoint.write(self.folder / "checkpoints", self.steps, fill)
+        checkpoint.prune(self.folder / "checkpoints", self._keep)
+        self.last_checkpoint, self.checkpoint_due = self.steps, False
+
+    def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Become the run that a verified checkpoint holds; `restored` says whether exactly."""
+        self.algorithm.load(folder / "algorithm")
+        saved = state.load(folder, "run")
+        exact = manifest["resume"] == "exact"
+        if self.collector is not None:
+            exact = self.collector.load(folder / "collector") and exact
+            for index, callback in enumerate(self.callbacks):
+                part = folder / "callbacks" / f"{index}-{type(callback).__name__}"
+                if part.is_dir():
+                    callback.load(part)
+            self.records.restore(saved["records"])
+            exact = self._same_ground(manifest["provenance"]) and exact
+        self._earlier_seconds, self._begun = saved["seconds"], time.monotonic()
+        if saved["last_evaluation"]:
+            self.last_evaluation = Evaluation(**saved["last_evaluation"])
+        self.last_checkpoint = manifest["step"]
+        self.restored = "exact" if exact else "warm"
+
+    def _exact(self) -> bool:
+        spec = algorithm_spec(self._parts.hub, self.experiment.algorithm)
+        return spec.exact_resume if spec else True
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Return what the run is made with: versions, platform, threads, facts of the environment."""
+        names = (self.experiment.algorithm, self.experiment.environment, *self.experiment.callbacks)
+        plugins = [plugin for name in names if (plugin := self._parts.hub.provider(name))]
+        return provenance([plugin.distribution for plugin in plugins], dict(self._facts))
+
+    def _same_ground(self, before: Mapping[str, Any]) -> bool:
+        """Return whether versions and threads are those of the checkpoint; say which are not."""
+        now = self.provenance
+        names = ("python", "torch_threads", "environment")
+        changed = [f"{name} {before[name]} -> {now[name]}" for name in names if before[name] != now[name]]
+        changed += [
+            f"{name} {version} -> {now['distributions'].get(name)}"
+            for name, version in before["distributions"].items()
+            if now["distributions"].get(name) != version
+        ]
+        if changed:
+            print(
+                f"Since the checkpoint these changed, so the resumed run may differ: {listed(changed)}.",
+                file=sys.stderr,
+            )
+        return not changed

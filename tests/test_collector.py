@@ -1,0 +1,194 @@
+"""The collector: true successors, episode accounting, the learning view, stretches, exact restore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rlhub_core import Collector, EnvironmentContractError, Episode, make_vec
+from rlhub_core.testing import check_exact_restore
+
+
+class Tape(gymnasium.Env[Any, Any]):
+    """Counts its steps: observation = 100 × episode + time; reward = time; ends or is cut off at given lengths."""
+
+    def __init__(self, lengths: tuple[int, ...] = (3, 2), cut: bool = False, lives: bool = False) -> None:
+        self.observation_space, self.action_space = Box(0, 10_000, (1,), np.float32), Discrete(2)
+        self.lengths, self.cut, self.with_lives = lengths, cut, lives
+        self.episode, self.time = -1, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episode = 0 if seed is not None else self.episode + 1
+        self.time = 0
+        return self._observation(), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        over = self.time == self.lengths[self.episode % len(self.lengths)]
+        return self._observation(), float(self.time), over and not self.cut, over and self.cut, self._info()
+
+    def _observation(self) -> Any:
+        return np.array([100 * self.episode + self.time], np.float32)
+
+    def _info(self) -> dict[str, Any]:
+        return {"lives": 3 - self.time // 2} if self.with_lives else {}
+
+
+def tapes(*envs: Tape, **settings: Any) -> Collector:
+    return Collector(SyncVectorEnv([lambda env=env: env for env in envs]), 0, **settings)
+
+
+def steps(collector: Collector, count: int) -> list[Any]:
+    return [collector.step(np.zeros(collector.num_envs, np.int64)) for _ in range(count)]
+
+
+def test_successors_are_true_and_the_next_episode_begins_at_once() -> None:
+    collector = tapes(Tape((3, 2)))
+    transitions = steps(collector, 5)
+    assert [float(t.observation[0, 0]) for t in transitions] == [0, 1, 2, 100, 101]
+    assert [float(t.next_observation[0, 0]) for t in transitions] == [1, 2, 3, 101, 102]
+    assert [bool(t.terminated[0]) for t in transitions] == [False, False, True, False, True]
+    assert collector.first.tolist() == [True]
+    assert collector.steps == 5
+
+
+def test_truncation_is_never_mistaken_for_termination() -> None:
+    transition = steps(tapes(Tape((1,), cut=True)), 1)[0]
+    assert transition.truncated.tolist() == [True]
+    assert transition.terminated.tolist() == [False]
+
+
+def test_episodes_are_counted_for_each_environment_and_handed_out_once() -> None:
+    collector = tapes(Tape((3,)), Tape((2,)))
+    steps(collector, 3)
+    assert list(collector.episodes()) == [Episode(4, 3.0, 2, 1), Episode(6, 6.0, 3, 0)]
+    assert list(collector.episodes()) == []
+
+
+def test_the_learning_view_changes_transitions_and_never_episodes() -> None:
+    collector = tapes(Tape((5,), lives=True), reward_clip=1.0, terminal_on_life_loss=True)
+    transitions = steps(collector, 5)
+    assert [float(t.reward[0]) for t in transitions] == [1.0] * 5
+    assert [bool(t.terminated[0]) for t in transitions] == [False, True, False, True, True]
+    assert [float(t.next_observation[0, 0]) for t in transitions] == [1, 2, 3, 4, 5]  # a lost life resets nothing
+    assert list(collector.episodes()) == [Episode(5, 15.0, 5, 0)]
+
+
+def test_a_reset_after_the_last_life_is_no_lost_life() -> None:
+    collector = tapes(Tape((4,), lives=True), terminal_on_life_loss=True)
+    transitions = steps(collector, 5)
+    assert [bool(t.terminated[0]) for t in transitions] == [False, True, False, True, False]
+
+
+def test_observations_handed_out_are_never_overwritten() -> None:
+    env = SyncVectorEnv([lambda: Tape((3, 4))], copy=False)
+    transitions = steps(Collector(env, 0), 6)
+    assert [float(t.observation[0, 0]) for t in transitions] == [0, 1, 2, 100, 101, 102]
+    assert [float(t.next_observation[0, 0]) for t in transitions] == [1, 2, 3, 101, 102, 103]
+
+
+def test_a_stretch_ends_with_the_first_episode_after_reseed_every_steps() -> None:
+    seeds: list[int] = []
+
+    class Seeded(Tape):
+        def reset(
+            self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        ) -> tuple[Any, dict[str, Any]]:
+            if seed is not None:
+                seeds.append(seed)
+            return super().reset(seed=seed, options=options)
+
+    steps(tapes(Seeded((3,)), reseed_every=5), 12)
+    assert len(seeds) == len(set(seeds)) == 3  # at the start, after 6 steps, after 12
+
+
+def test_the_same_seed_gives_the_same_stretches_and_another_seed_others() -> None:
+    def first(seed: int) -> Any:
+        return Collector(make_vec("CartPole-v1", 2), seed).observations
+
+    np.testing.assert_array_equal(first(1), first(1))
+    assert not np.array_equal(first(1), first(2))
+    assert not np.array_equal(first(1)[0], first(1)[1])
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1", "MountainCar-v0", "Blackjack-v1"])
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_restore_is_exact_over_several_stretches(env: str, num_envs: int) -> None:
+    check_exact_restore(env, num_envs=num_envs)
+
+
+def test_restore_is_exact_in_worker_processes(tmp_path: Path) -> None:
+    env = make_vec("CartPole-v1", 2, vectorization_mode="async")
+    collector = Collector(env, 7, reseed_every=20)
+    steps(collector, 60)
+    collector.save(tmp_path)
+    collector.close()
+    restored = Collector(make_vec("CartPole-v1", 2), 7, reseed_every=20)  # and into another kind of vector environment
+    assert restored.load(tmp_path)
+    restored.close()
+
+
+def test_restore_at_the_moment_a_stretch_begins(tmp_path: Path) -> None:
+    collector = tapes(Tape((3,)), Tape((2,)), reseed_every=6)
+    steps(collector, 6)  # both environments have just begun a new stretch
+    collector.save(tmp_path)
+    restored = tapes(Tape((3,)), Tape((2,)), reseed_every=6)
+    assert restored.load(tmp_path)
+    assert restored.first.tolist() == [True, True]
+
+
+def test_dict_observations_and_box_actions_are_restored(tmp_path: Path) -> None:
+    class Doubled(Tape):
+        def __init__(self) -> None:
+            super().__init__((3, 5))
+            self.observation_space = Dict(a=self.observation_space, b=Discrete(2))
+            self.action_space = Box(-1, 1, (2,))
+
+        def _observation(self) -> Any:
+            return {"a": super()._observation(), "b": self.time % 2}
+
+    def made() -> Collector:
+        return Collector(SyncVectorEnv([Doubled, Doubled]), 0, reseed_every=4)
+
+    collector = made()
+    for _ in range(7):
+        collector.step(np.zeros((2, 2), np.float32))
+    collector.save(tmp_path)
+    restored = made()
+    assert restored.load(tmp_path)
+    np.testing.assert_equal(restored.observations, collector.observations)
+
+
+def test_an_environment_that_is_not_deterministic_is_found_out_and_goes_on(tmp_path: Path) -> None:
+    class Noisy(Tape):
+        def _observation(self) -> Any:
+            return super()._observation() + np.random.default_rng().random(1, np.float32)
+
+    collector = tapes(Noisy((50,)))
+    steps(collector, 3)
+    collector.save(tmp_path)
+    restored = tapes(Noisy((50,)))
+    assert not restored.load(tmp_path)
+    assert restored.steps == 3
+    assert restored.first.tolist() == [True]
+    steps(restored, 3)
+    assert restored.steps == 6
+
+
+def test_same_step_autoreset_is_refused() -> None:
+    env = SyncVectorEnv([lambda: Tape()], autoreset_mode=AutoresetMode.SAME_STEP)
+    with pytest.raises(EnvironmentContractError, match="Make it with NEXT_STEP or DISABLED"):
+        Collector(env, 0)
+
+
+def test_a_vector_environment_that_ignores_the_reset_mask_is_refused() -> None:
+    env = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="vector_entry_point")
+    with pytest.raises(EnvironmentContractError, match=r'vectorization_mode="sync"'):
+        steps(Collector(env, 0), 200)

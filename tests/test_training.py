@@ -1,0 +1,275 @@
+"""Runs: the folder, the recipe, resuming, live objects, callbacks, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import rlhub_core as rlhub
+from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, config
+from rlhub_core.testing import ConstantValue, StopAt, check_exact_resume
+
+
+@pytest.fixture(autouse=True)
+def _toy_only(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def train(**settings: Any) -> rlhub.Run:
+    return rlhub.train("toy/random", "toy/Corridor-v0", **{"steps": 400, "num_envs": 2, "folder": "run", **settings})
+
+
+def test_a_run_is_a_folder_that_says_everything() -> None:
+    run = train(callbacks=["core/evaluate:every=200,episodes=3"], config={"right": "linear(0.5, 0.9)"})
+    assert {path.name for path in run.folder.iterdir()} == {
+        ".lock",
+        "experiment.toml",
+        "provenance.json",
+        "metrics.jsonl",
+        "episodes.csv",
+        "evaluations.jsonl",
+        "checkpoints",
+    }
+    recipe = rlhub.Experiment.read(run.folder)
+    assert {**vars(recipe)} == {
+        **vars(run.experiment),
+        "hyper_parameters": config.plain(run.experiment.hyper_parameters),
+    }
+    assert recipe.algorithm == "toy/random"
+    assert recipe.hyper_parameters["right"] == "linear(0.5, 0.9, 400)"
+    assert recipe.callbacks == ("core/evaluate:every=200,episodes=3", "core/checkpoint:every=40")
+    provenance = json.loads((run.folder / "provenance.json").read_text())
+    assert provenance["distributions"]["rlhub-toy"] == "1.0"
+    assert [evaluation.step for evaluation in run.evaluations] == [200, 400]
+    assert all(len(evaluation.returns) == 3 for evaluation in run.evaluations)
+    assert sum(episode.length for episode in run.episodes) <= 400
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [100, 200, 300, 400]
+    assert lines[0]["hyper_parameters/right"] == pytest.approx(0.6)
+    assert run.steps == 400
+
+
+def test_resume_leaves_what_an_uninterrupted_run_leaves() -> None:
+    check_exact_resume("toy/random", "toy/Corridor-v0", steps=600, num_envs=3, log_every=50)
+
+
+def test_a_finished_run_resumes_to_itself_and_can_be_made_longer() -> None:
+    train()
+    again = rlhub.resume("run")
+    assert (again.steps, again.restored) == (400, "exact")
+    assert rlhub.resume("run", steps=500).steps == 500
+    assert rlhub.Experiment.read(Path("run")).steps == 500
+
+
+def test_an_algorithm_of_another_number_of_steps_says_where_it_is() -> None:
+    run = train(callbacks=[StopAt(100)])
+    assert run.stopped == "step 100 reached"
+    assert run.steps == 100
+    loaded = rlhub.load("run")
+    assert loaded.steps == 100
+    assert rlhub.evaluate(loaded, episodes=2, seed=1) == rlhub.evaluate(loaded, episodes=2, seed=1)
+
+
+def test_one_seed_makes_all_and_a_callback_changes_nothing() -> None:
+    plain = train(folder="a", seed=5)
+    watched = train(folder="b", seed=5, callbacks=["core/evaluate:every=50,episodes=2", "core/checkpoint:every=10"])
+    other = train(folder="c", seed=6)
+    assert plain.episodes == watched.episodes != other.episodes
+
+
+def test_a_callback_that_raises_ends_the_run_at_a_checkpoint_and_is_named() -> None:
+    class Clumsy(rlhub.Callback):
+        def on_progress(self, run: rlhub.Run, progress: Progress) -> None:
+            if progress.steps >= 100:
+                raise ValueError("dropped it")
+
+    with pytest.raises(ValueError, match="dropped it") as error:
+        train(callbacks=[Clumsy()])
+    assert error.value.__notes__ == ["raised by the callback Clumsy at step 100; the run is saved"]
+    assert rlhub.load("run").steps == 100
+
+
+def test_stop_on_return_counts_training_or_evaluation_episodes() -> None:
+    trained = train(folder="a", callbacks=["core/stop_on_return:value=-100,window=5"])
+    assert trained.stopped == "return -100 reached over the last 5 episodes"
+    evaluated = train(
+        folder="b", callbacks=["core/evaluate:every=60,episodes=2", "core/stop_on_return:value=-100,of=evaluation"]
+    )
+    assert (evaluated.stopped, evaluated.steps) == ("return -100 reached in an evaluation", 60)
+
+
+def test_live_objects_are_mentioned_and_asked_for_again() -> None:
+    rlhub.train("toy/random", ConstantValue, steps=50, folder="run", callbacks=[StopAt(20)])
+    recipe = rlhub.Experiment.read(Path("run"))
+    assert recipe.environment == "object:rlhub_core.testing.ConstantValue"
+    with pytest.raises(RunError) as error:
+        rlhub.resume("run")
+    assert str(error.value) == (
+        "The recipe only mentions these live objects; pass them again: "
+        "callbacks=object:rlhub_core.testing.StopAt, env=object:rlhub_core.testing.ConstantValue."
+    )
+    assert rlhub.resume("run", env=ConstantValue, callbacks=[StopAt(0)]).restored == "exact"
+
+
+def test_classes_factories_and_objects_are_environments() -> None:
+    for number, env in enumerate(
+        (ConstantValue, lambda: ConstantValue(), ConstantValue(), gymnasium.make("CartPole-v1"))
+    ):
+        assert rlhub.train("toy/random", env, steps=10, folder=f"run{number}").steps == 10
+    with pytest.raises(ConfigError, match="One environment object cannot be 2 environments"):
+        rlhub.train("toy/random", ConstantValue(), steps=10, num_envs=2, folder="several")
+
+
+def test_a_plain_function_is_an_actor() -> None:
+    evaluation = rlhub.evaluate(
+        lambda observations, first: (observations[:, 2] > 0).astype(int), "CartPole-v1", episodes=40, seed=3
+    )
+    assert len(evaluation.returns) == 40
+    assert 35 < evaluation.mean < 50  # the notebook's basic policy: 41.7
+    low, high = evaluation.interval
+    assert low < evaluation.mean < high
+
+
+def test_evaluation_episodes_are_shared_out_so_that_short_ones_are_not_favoured() -> None:
+    class Growing(gymnasium.Env[Any, Any]):
+        """The first environment made has episodes of one step, the second of ten, …"""
+
+        made = 0
+
+        def __init__(self) -> None:
+            self.observation_space = gymnasium.spaces.Box(0, 1, (1,))
+            self.action_space = gymnasium.spaces.Discrete(2)
+            self.length, Growing.made = 1 + 9 * Growing.made, Growing.made + 1
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.time = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            self.time += 1
+            return np.zeros(1, np.float32), 1.0, self.time == self.length, False, {}
+
+    evaluation = rlhub.evaluate(lambda o, first: np.zeros(len(first), int), Growing, episodes=4, num_envs=2)
+    assert evaluation.returns == (1.0, 1.0, 10.0, 10.0)
+
+
+def test_an_actor_that_never_ends_its_episode_is_cut_off_and_counted() -> None:
+    evaluation = rlhub.evaluate(
+        lambda o, first: np.full(len(first), 3),
+        "CliffWalking-v1",
+        episodes=2,
+        longest_episode=50,  # walks into the wall
+    )
+    assert (evaluation.unfinished, evaluation.lengths) == (2, (50, 50))
+
+
+def test_a_reward_that_is_learnt_from_is_not_the_score() -> None:
+    run = train(reward_clip=0.1)
+    assert {episode.return_ for episode in run.episodes} - {0.1, 0.0}
+
+
+BAD = [
+    ({"steps": 0}, ConfigError, "steps must be a positive integer, not 0."),
+    ({"steps": None}, ConfigError, "Say how long to train: steps=… (env steps, all environments together)."),
+    ({"num_envs": 0}, ConfigError, "num_envs must be a positive integer, not 0."),
+    ({"num_envs": 1.5}, ConfigError, "num_envs must be a positive integer, not 1.5."),
+    ({"seed": -1}, ConfigError, "seed must be an integer from 0 on, not -1."),
+    ({"config": {"rigth": 1}}, ConfigError, "toy/random has no hyper-parameter 'rigth'. Did you mean 'right'?"),
+    ({"config": {"right": 2}}, ConfigError, "toy/random: right must be in [0, 1], not 2.0."),
+    ({"config": {"right": "linear(0, 2)"}}, ConfigError, "toy/random: right must be in [0, 1], not 2.0."),
+    ({"callbacks": ["core/evaluat"]}, NotFoundError, "Did you mean 'core/evaluate'?"),
+    ({"callbacks": ["core/evaluate:evry=3"]}, ConfigError, "core/evaluate has no option 'evry'. Did you mean 'every'?"),
+    ({"callbacks": [42]}, ConfigError, "42 is no callback: pass a name or an rlhub_core.Callback object."),
+    ({"preset": "tuned"}, ConfigError, "toy/random has no preset 'tuned'. It has: brisk."),
+    ({"wrappers": ["toy/none"]}, NotFoundError, "No wrapper is called 'toy/none'."),
+    ({"vectorization_mode": "many"}, ConfigError, "There is no vectorization mode 'many'."),
+]
+
+
+@pytest.mark.parametrize(("settings", "kind", "message"), BAD, ids=[str(next(iter(bad[0].items()))) for bad in BAD])
+def test_what_cannot_be_as_asked_is_said_before_the_first_step(
+    settings: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind) as error:
+        train(**settings)
+    assert message in str(error.value)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("CartPole-v99", "No environment is called 'CartPole-v99'. Did you mean 'CartPole-v1'"),
+        ("Cartpole-v1", "No environment is called 'Cartpole-v1'. Did you mean 'CartPole-v1'"),
+        ("toy/Coridor-v0", "No environment is called 'toy/Coridor-v0'. Did you mean 'toy/Corridor-v0'?"),
+        ("maze/Tiny-v0", "If a package offers it: pip install rlhub-maze."),
+        ("no_such_module:Env-v0", "Environment 'no_such_module:Env-v0' needs the module 'no_such_module'. Install it."),
+    ],
+)
+def test_an_unknown_environment(env: str, message: str) -> None:
+    with pytest.raises(NotFoundError) as error:
+        rlhub.train("toy/random", env, steps=10)
+    assert message in str(error.value)
+
+
+def test_spaces_that_do_not_fit_name_what_fits() -> None:
+    with pytest.raises(SpaceError) as error:
+        rlhub.train("toy/random", "Pendulum-v1", steps=10)
+    assert str(error.value) == (
+        "toy/random needs a Discrete action space; Pendulum-v1 has Box(-2.0, 2.0, (1,), float32). "
+        "Algorithms that fit: none."
+    )
+
+
+def test_a_folder_that_holds_another_run_and_one_that_is_none() -> None:
+    train()
+    with pytest.raises(
+        RunError, match=r"run holds another run\. Resume it \(rlhub resume run\), or choose another folder\."
+    ):
+        train()
+    Path("empty").mkdir()
+    with pytest.raises(RunError, match=r"empty is no run: it has no experiment\.toml\."):
+        rlhub.resume("empty")
+    with pytest.raises(RunError, match="There is no file nowhere"):
+        rlhub.load("nowhere")
+    with pytest.raises(RunError, match=r"run has no checkpoint of step 7\. It has: 360, 400\."):
+        rlhub.load("run", step=7)
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_it_used(capsys: pytest.CaptureFixture[str]) -> None:
+    train()
+    (Path("run/checkpoints/000000000400/run.json")).write_text("{}")
+    assert rlhub.load("run").steps == 360
+    assert "is damaged: run.json" in capsys.readouterr().err
+
+
+def test_one_writer_a_run() -> None:
+    class Intruder(rlhub.Callback):
+        def on_progress(self, run: rlhub.Run, progress: Progress) -> None:
+            rlhub.resume(run.folder, callbacks=[self])
+
+    with pytest.raises(RunError, match=rf"run is being written by process {os.getpid()} on "):
+        train(callbacks=["core/checkpoint:every=2", Intruder()])
+
+
+def test_runs_without_a_folder_are_numbered() -> None:
+    folders = [rlhub.train("toy/random", "toy/Corridor-v0", steps=10).folder for _ in range(2)]
+    assert [str(folder) for folder in folders] == [
+        "runs/toy-corridor-v0-toy-random-1",
+        "runs/toy-corridor-v0-toy-random-2",
+    ]
+
+
+def test_an_environment_may_be_adapted_or_refused() -> None:
+    with pytest.raises(
+        rlhub.EnvironmentContractError, match=r"builtins\.int is no gymnasium\.Env, and no adapter recognises it"
+    ):
+        rlhub.adapt(3)
+    env = gymnasium.make("CartPole-v1")
+    assert rlhub.adapt(env) is env
