@@ -1,21 +1,29 @@
 """What the hub costs Stable-Baselines3: steps/s of the same training through rlhub and by SB3 alone.
 
-    python benchmarks/sb3_overhead.py [--case ppo_cartpole] [--pairs 5] [--seconds 6] [--threads 1]
+    python benchmarks/sb3_overhead.py [--case ppo_cartpole] [--pairs 5] [--seconds 2] [--threads 1]
 
-Each measurement runs in a process of its own; the two sides alternate and take turns in going first. The rlhub side is
-a whole `rlhub.train` with its records; the other is SB3 with its own environments and wrappers.
-`dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only, `pip install opencv-python-headless`.
+Both trainings run in one process and take turns, a window of a few seconds each, so that whatever else the machine does
+meets both. The rlhub side is a whole `rlhub.train` with its records; the other is SB3 with its own environments and
+wrappers. `dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only, `pip install opencv-python-headless`.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
+
+import gymnasium
+import stable_baselines3
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+
+import rlhub_core as rlhub
 
 CASES: dict[str, dict[str, Any]] = {
     "ppo_cartpole": {
@@ -43,34 +51,75 @@ CASES: dict[str, dict[str, Any]] = {
 ENDLESS = 10**9
 
 
-class Window:
-    """Measures steps/s from the end of the warm-up, for so many seconds."""
+class Plain:
+    """SB3 alone, on its own vector environment, trained a window at a time."""
 
-    def __init__(self, warm_up: int, seconds: float) -> None:
-        self.warm_up, self.seconds = warm_up, seconds
+    def __init__(self, case: dict[str, Any]) -> None:
+        env: VecEnv
+        if case["env"].startswith("atari/"):
+            import ale_py
+
+            gymnasium.register_envs(ale_py)
+            env = VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", n_envs=case["num_envs"], seed=0), 4)
+        else:
+            env = make_vec_env(case["env"], n_envs=case["num_envs"], seed=0)
+        falling = {name: (lambda left, start=start: left * start) for name, start in case["falling"].items()}
+        policy = "CnnPolicy" if case["env"].startswith("atari/") else "MlpPolicy"
+        kind = getattr(stable_baselines3, case["algorithm"].upper())
+        self.model: BaseAlgorithm = kind(policy, env, seed=0, device="cpu", **case["config"], **falling)
+        self.model.learn(case["warm_up"])
+
+    def rate(self, seconds: float) -> float:
+        """Return the steps/s of so many seconds, in whole rollouts."""
+        window = PlainWindow(seconds)
+        self.model.learn(ENDLESS, callback=window, reset_num_timesteps=False)
+        return window.rate
+
+
+class PlainWindow(BaseCallback):
+    """Ends `learn` at the first rollout that begins when the time is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.rate = seconds, 0.0
+
+    def _on_training_start(self) -> None:
+        self.begun, self.first = time.perf_counter(), self.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        passed = time.perf_counter() - self.begun
+        if passed >= self.seconds:
+            self.rate = (self.num_timesteps - self.first) / passed
+
+    def _on_step(self) -> bool:
+        return self.rate == 0.0
+
+
+class TakeTurns(rlhub.Callback):
+    """Measures the run it is part of for a window, then SB3 alone for another."""
+
+    def __init__(self, plain: Plain, warm_up: int, pairs: int, seconds: float) -> None:
+        self.plain, self.warm_up, self.pairs, self.seconds = plain, warm_up, pairs, seconds
+        self.rates: dict[str, list[float]] = {"rlhub": [], "plain": []}
         self.begun: tuple[int, float] | None = None
-        self.rate = 0.0
 
-    def over(self, steps: int) -> bool:
-        """Note where training is; return whether it was measured for long enough."""
+    def on_progress(self, run: rlhub.Run, progress: rlhub.Progress) -> None:
+        """Change sides where a window is over."""
         now = time.perf_counter()
-        if self.begun is None:
-            if steps >= self.warm_up:
-                self.begun = steps, now
-            return False
-        self.rate = (steps - self.begun[0]) / (now - self.begun[1])
-        return now - self.begun[1] >= self.seconds
-
-
-def through_rlhub(case: dict[str, Any], window: Window) -> float:
-    """Return the steps/s of `rlhub.train`."""
-    import rlhub_core as rlhub
-
-    class Measure(rlhub.Callback):
-        def on_progress(self, run: rlhub.Run, progress: rlhub.Progress) -> None:
-            if window.over(progress.steps):
+        if self.begun is not None and now - self.begun[1] >= self.seconds:
+            self.rates["rlhub"].append((progress.steps - self.begun[0]) / (now - self.begun[1]))
+            self.rates["plain"].append(self.plain.rate(self.seconds))
+            self.begun = None
+            if len(self.rates["rlhub"]) == self.pairs:
                 raise rlhub.StopTraining("measured")
+        if self.begun is None and progress.steps >= self.warm_up:
+            self.begun = progress.steps, time.perf_counter()
 
+
+def overhead(name: str, pairs: int = 5, seconds: float = 2.0) -> dict[str, list[float]]:
+    """Return the steps/s of both sides, one number a pair of windows."""
+    case = CASES[name]
+    turns = TakeTurns(Plain(case), case["warm_up"], pairs, seconds)
     falling = {name: rlhub.schedules.Linear(start, 0.0) for name, start in case["falling"].items()}
     with tempfile.TemporaryDirectory() as folder:
         rlhub.train(
@@ -79,63 +128,14 @@ def through_rlhub(case: dict[str, Any], window: Window) -> float:
             steps=ENDLESS,
             num_envs=case["num_envs"],
             config=case["config"] | falling,
-            callbacks=[Measure()],
+            callbacks=[turns],
             log_every=1_000,
             folder=folder,
             device="cpu",
             progress=False,
             **case.get("view", {}),
         )
-    return window.rate
-
-
-def sb3_alone(case: dict[str, Any], window: Window) -> float:
-    """Return the steps/s of `model.learn` on SB3's own vector environment."""
-    import stable_baselines3
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
-    from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
-
-    class Measure(BaseCallback):
-        done = False
-
-        def _on_rollout_start(self) -> None:
-            self.done = window.over(self.num_timesteps)
-
-        def _on_step(self) -> bool:
-            return not self.done
-
-    env: VecEnv
-    if case["env"].startswith("atari/"):
-        import ale_py
-        import gymnasium
-
-        gymnasium.register_envs(ale_py)
-        env = VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", n_envs=case["num_envs"], seed=0), 4)
-    else:
-        env = make_vec_env(case["env"], n_envs=case["num_envs"], seed=0)
-    falling = {name: (lambda left, start=start: left * start) for name, start in case["falling"].items()}
-    policy = "CnnPolicy" if case["env"].startswith("atari/") else "MlpPolicy"
-    kind = getattr(stable_baselines3, case["algorithm"].upper())
-    kind(policy, env, seed=0, device="cpu", **case["config"], **falling).learn(ENDLESS, callback=Measure())
-    return window.rate
-
-
-SIDES = {"rlhub": through_rlhub, "plain": sb3_alone}
-
-
-def overhead(case: str, pairs: int = 5, seconds: float = 6.0, threads: int = 1) -> dict[str, list[float]]:
-    """Return the steps/s of both sides, one number a pair; each is measured in a new process, in alternation."""
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    for pair in range(pairs):
-        for side in sorted(SIDES, reverse=pair % 2 == 0):
-            command = [sys.executable, __file__, "--case", case, "--side", side]
-            command += ["--seconds", str(seconds), "--threads", str(threads)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{case}, {side}: {done.stderr}")
-            rates[side].append(float(done.stdout.split()[-1]))
-    return rates
+    return turns.rates
 
 
 def row(case: str, rates: dict[str, list[float]]) -> str:
@@ -147,24 +147,17 @@ def row(case: str, rates: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
-    """Measure and print; with --side, measure one side once, in this process."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--case", choices=CASES, action="append")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of one measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a window")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.side:
-        import torch
-
-        torch.set_num_threads(given.threads)
-        case = CASES[given.case[0]]
-        print(SIDES[given.side](case, Window(case["warm_up"], given.seconds)))
-        return
+    torch.set_num_threads(given.threads)
     print("| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|")
     for name in given.case or CASES:
-        print(row(name, overhead(name, given.pairs, given.seconds, given.threads)), flush=True)
+        print(row(name, overhead(name, given.pairs, given.seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -139,8 +139,9 @@ class ProgressBar(Callback):
             self._show(run, progress.steps)
 
     def on_end(self, run: Run) -> None:
-        """Show the end."""
-        self._show(run, run.steps)
+        """Show the end, if there was anything to see."""
+        if run.steps > self._first:
+            self._show(run, run.steps)
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -15,7 +15,7 @@ import typer
 from rlhub_core import screens
 from rlhub_core.command import app as app
 from rlhub_core.command import assignments, count, door
-from rlhub_core.errors import ConfigError, SpaceError
+from rlhub_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rlhub_core.run import Run
@@ -194,8 +194,6 @@ def evaluate(
     from rlhub_core import evaluation, training
 
     agent = training.load(run, step=step)
-    if env is not None:
-        _check_same_spaces(agent, env)
     result = evaluation.evaluate(agent, env, episodes, seed)
     low, high = result.interval
     if as_json:
@@ -265,21 +263,6 @@ def _recipe(file: Path, changes: dict[str, Any], own: dict[str, Any]) -> Any:
     if given:
         raise ConfigError(f"{file} says these itself: {', '.join(given)}. Change them in the file.")
     return dataclasses.replace(experiment, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _check_same_spaces(run: Run, environment: str) -> None:
-    """Raise SpaceError where an agent cannot act in another environment than that of its training."""
-    from rlhub_core.envs import EnvironmentSource
-
-    there, here = EnvironmentSource.of(environment).make(), run.environment.make()
-    for kind in ("observation_space", "action_space"):
-        has, needs = getattr(there, kind), getattr(here, kind)
-        if has != needs:
-            raise SpaceError(
-                f"{run.folder} was trained with {kind.replace('_', ' ')} {needs}; {environment} has {has}."
-            )
-    there.close()
-    here.close()
 
 
 def main() -> None:

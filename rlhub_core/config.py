@@ -58,6 +58,12 @@ class Parameter:
         return schedules.Schedule in _alternatives(self.annotation)
 
     @property
+    def counts(self) -> bool:
+        """Whether it is a whole number, also where a schedule passes through others."""
+        kinds = _alternatives(self.annotation)
+        return int in kinds and float not in kinds
+
+    @property
     def type_name(self) -> str:
         """Its type as a reader would write it: "int", "float or schedule"."""
         names = [
@@ -88,14 +94,20 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter
         hints = get_type_hints(function)
     except (NameError, TypeError):  # annotations that only a type checker can resolve: accept any value
         hints = {}
-    named = {
-        name: Parameter(
-            name, hints.get(name, Any), MISSING if p.default is p.empty else p.default, **fields.get(name, {})
-        )
+    factories = {
+        field.name: field.default_factory
+        for field in (dataclasses.fields(target) if _is_dataclass(target) else ())  # type: ignore[arg-type]
+        if field.default_factory is not MISSING
+    }
+
+    def default(p: inspect.Parameter) -> Any:
+        return factories[p.name]() if p.name in factories else MISSING if p.default is p.empty else p.default
+
+    return {
+        name: Parameter(name, hints.get(name, Any), default(p), **fields.get(name, {}))
         for name, p in list(inspect.signature(target).parameters.items())[skip:]
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
-    return named
 
 
 def bind(

@@ -35,23 +35,23 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
     """Yield what is found, good and bad, in the order in which it is looked at.
 
     Args:
-        deep: import every target on offer as well, and torch, if it is installed.
+        deep: import every target on offer as well, frameworks included.
     """
-    yield from _ground(deep)
+    yield from _ground()
     points = list(entry_points(group=GROUP))
     yield from _metadata(points)
     hub = Hub(strict=False)
     yield from _plugins(hub)
     if deep:
         yield from _targets(hub)
+    if _installed("torch"):
+        yield _torch()
 
 
-def _ground(deep: bool) -> Iterator[Finding]:
+def _ground() -> Iterator[Finding]:
     packages = ("rlhub-core", "gymnasium", "numpy")
     yield Finding("good", f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages))
     yield Finding("good", f"{len(os.sched_getaffinity(0))} CPU cores are usable")
-    if importlib.util.find_spec("torch") is not None:
-        yield _torch(deep)
     missing = [name for name, module in (("matplotlib", "matplotlib"), ("Pillow", "PIL")) if not _installed(module)]
     if missing:
         yield Finding("note", f"no plots or recordings: {listed(missing)} missing", "pip install 'rlhub-core[media]'")
@@ -59,10 +59,9 @@ def _ground(deep: bool) -> Iterator[Finding]:
         yield Finding("note", f"RLHUB_DISABLE leaves out {os.environ['RLHUB_DISABLE']}", "unset RLHUB_DISABLE")
 
 
-def _torch(deep: bool) -> Finding:
-    if deep:
-        import torch
-
+def _torch() -> Finding:
+    torch = sys.modules.get("torch")  # where a target has imported it
+    if torch is not None:
         cuda = f"CUDA {torch.version.cuda}" if torch.cuda.is_available() else "no CUDA device"
         return Finding("good", f"torch {torch.__version__}, {torch.get_num_threads()} threads, {cuda}")
     threads = os.environ.get("OMP_NUM_THREADS")
@@ -108,9 +107,9 @@ def _unmet(text: str) -> str:
 
 
 def _plugins(hub: Hub) -> Iterator[Finding]:
-    for name, plugin in sorted(hub._plugins.items()):
+    for name in hub.discovered():
         before, begun = set(sys.modules), time.perf_counter()
-        hub._load(plugin)
+        plugin = hub.plugin(name)
         took = 1000 * (time.perf_counter() - begun)
         heavy = [module for module in HEAVY if module in sys.modules and module not in before]
         if plugin.error:

@@ -44,6 +44,11 @@ def did_you_mean(asked: str, available: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def squeezed(space: object) -> str:
+    """Return a space as one line without numpy's padding."""
+    return " ".join(str(space).split())
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Return the names in order, comma-separated, cut with "…" where there are many."""
     ordered = sorted(names)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 
 from rlhub_core.collector import Collector
+from rlhub_core.errors import SpaceError, squeezed
 from rlhub_core.envs import EnvironmentSource, Vec, check_positive
 from rlhub_core.protocol import Actor
 
@@ -127,11 +129,30 @@ def evaluate(
     check_positive("episodes", episodes)
     vec = source.make_vec(num_envs or (1 if source.is_instance else min(episodes, 8)))
     try:
+        check_same_spaces(subject, vec, source.name)
         step = getattr(subject, "steps", 0)
         return play(actor, vec, episodes, seed, step=step, longest_episode=longest_episode)
     finally:
         if not source.is_instance:
             vec.close()
+
+
+def check_same_spaces(subject: Any, env: Any, name: str) -> None:
+    """Raise SpaceError where a run's algorithm cannot act in another environment than that of its training.
+
+    Args:
+        subject: a run; for a bare actor nothing can be said.
+        env: an environment or vector environment.
+        name: of the environment.
+    """
+    for kind in ("observation", "action"):
+        trained = getattr(subject, f"{kind}_space", None)
+        there = getattr(env, f"single_{kind}_space", None) or getattr(env, f"{kind}_space", None)
+        if trained is not None and not is_space_dtype_shape_equiv(trained, there):
+            raise SpaceError(
+                f"The run was trained with {kind} space {squeezed(trained)}; {name} has {squeezed(there)}. "
+                "Choose an environment of the same spaces."
+            )
 
 
 def subject_of(

@@ -76,11 +76,21 @@ class Hub:
             else:
                 self._plugins[plugin.name] = plugin
 
+    def discovered(self) -> dict[str, Plugin]:
+        """Return every plugin by name, as it is: those that nothing has asked for yet are not loaded."""
+        return dict(sorted(self._plugins.items()))
+
     def plugins(self) -> dict[str, Plugin]:
         """Return every plugin by name, loaded, the broken ones with their error."""
-        for plugin in self._plugins.values():
-            self._load(plugin)
-        return dict(sorted(self._plugins.items()))
+        for name in self._plugins:
+            self.plugin(name)
+        return self.discovered()
+
+    def plugin(self, name: str) -> Plugin:
+        """Return one plugin, loaded, or broken with its error."""
+        plugin = self._plugins[name]
+        self._load(plugin)
+        return plugin
 
     def offers(self, kind: str) -> dict[str, Any]:
         """Return everything of a kind ("algorithm", "environment", …) by full name."""
@@ -126,8 +136,9 @@ class Hub:
             return load_target(spec.entry_point)
         except Exception as error:
             plugin = self._plugins[spec.name.partition("/")[0]]
+            cure = _cure(plugin) if isinstance(error, ImportError) else f"Report it to the authors of {plugin}."
             raise PluginError(
-                f"{spec.name} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. {_cure(plugin)}"
+                f"{spec.name} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. {cure}"
             ) from error
 
     def provider(self, name: str) -> Plugin | None:

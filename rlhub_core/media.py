@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from rlhub_core.curves import RETURNS, Curve, draw, labelled
 from rlhub_core.envs import Env, EnvironmentSource, check_positive
 from rlhub_core.errors import ConfigError, RlhubError, listed
-from rlhub_core.evaluation import subject_of
+from rlhub_core.evaluation import check_same_spaces, subject_of
 from rlhub_core.film import Film
 from rlhub_core.protocol import Actor, ActType, ObsType
 
@@ -68,6 +68,7 @@ def record(
     filmed = _filmable(source)
     film = Film()
     try:
+        check_same_spaces(subject, filmed, source.name)
         for episode in range(episodes):
             _play(actor, filmed, film, seed if episode == 0 else None, max_steps)
     except DependencyNotInstalled as error:

@@ -12,7 +12,7 @@ from typing import Any
 from rlhub_core import config
 from rlhub_core.callbacks import Checkpoint
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, RunError, SpaceError, listed
+from rlhub_core.errors import ConfigError, RunError, SpaceError, listed, squeezed
 from rlhub_core.experiment import Experiment
 from rlhub_core.hub import Hub
 from rlhub_core.protocol import Algorithm, Callback
@@ -149,7 +149,8 @@ def check_fit(hub: Hub, algorithm: str, observation_space: Any, action_space: An
     spec = algorithm_spec(hub, algorithm)
     misfit = spec and spec.misfit(observation_space, action_space)
     if misfit:
-        has = observation_space if misfit.endswith("observation space") else action_space
+        space = observation_space if misfit.endswith("observation space") else action_space
+        has = squeezed(space)
         fitting = [
             name for name, other in hub.offers("algorithm").items() if not other.misfit(observation_space, action_space)
         ]

@@ -30,6 +30,7 @@ class Run:
         experiment: the recipe, resolved.
         folder: where everything is.
         algorithm: the learner itself.
+        observation_space, action_space: of one environment.
         collector: the environments it learns from (None for a run that was loaded to act).
         restored: "exact", "warm" or None: how the last resume went.
         stopped: why training ended before its last step, or "".
@@ -64,6 +65,7 @@ class Run:
                 reward_clip=experiment.reward_clip,
                 terminal_on_life_loss=experiment.terminal_on_life_loss,
             )
+        self.observation_space, self.action_space = spaces
         self.algorithm: Algorithm = self._build(*spaces)
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
 
@@ -147,7 +149,8 @@ class Run:
         """Return the scheduled hyper-parameters at an env step; ConfigError where one has left its range."""
         values = {}
         for parameter in self._scheduled:
-            values[parameter.name] = self.experiment.hyper_parameters[parameter.name](step)
+            in_force = schedules.whole if parameter.counts else schedules.value
+            values[parameter.name] = in_force(self.experiment.hyper_parameters[parameter.name], step)
             parameter.check_range(values[parameter.name], self.experiment.algorithm)
         return values
 

@@ -24,6 +24,11 @@ def value(hyper_parameter: Any, step: int) -> Any:
     return hyper_parameter(step) if callable(hyper_parameter) else hyper_parameter
 
 
+def whole(hyper_parameter: Any, step: int) -> int:
+    """Return the value in force at an env step of a hyper-parameter that counts something, rounded."""
+    return round(value(hyper_parameter, step))
+
+
 class _Written:
     """Written as the call that makes it, with trailing `None`s left out."""
 

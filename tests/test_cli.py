@@ -245,7 +245,7 @@ def test_evaluate(run: Path) -> None:
     assert sentence("evaluate", run, "--episodes", 0) == "episodes must be a positive integer, not 0."
     assert sentence("evaluate", run, "--step", 7).startswith(f"{run} has no checkpoint of step 7. It has: ")
     assert sentence("evaluate", run, "--env", "CartPole-v1").startswith(
-        f"{run} was trained with observation space Box("
+        "The run was trained with observation space Box("
     )
 
 

@@ -15,7 +15,7 @@ FLOORS = [
     {"hookspecs", "state", "checkpoint", "config", "collector"},
     {"hub", "envs", "evaluation"},
     {"experiment", "records", "provenance", "callbacks", "plugin", "parts", "run", "loop", "training"},
-    {"media", "film", "curves", "doctor", "cli", "testing", "gym", "__init__", "__main__"},
+    {"media", "film", "curves", "doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"},
 ]
 SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
@@ -30,7 +30,9 @@ SAME_FLOOR = {  # who may look at a neighbour
     "loop": {"callbacks", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
     "media": {"film", "curves"},
-    "cli": {"media", "doctor"},
+    "command": {"__init__"},
+    "screens": {"doctor", "command"},
+    "cli": {"media", "doctor", "command", "screens"},
     "__init__": {"media"},
     "__main__": {"cli"},
 }

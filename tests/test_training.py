@@ -236,7 +236,7 @@ def test_a_folder_that_holds_another_run_and_one_that_is_none() -> None:
     Path("empty").mkdir()
     with pytest.raises(RunError, match=r"empty is no run: it has no experiment\.toml\."):
         rlhub.resume("empty")
-    with pytest.raises(RunError, match="There is no file nowhere"):
+    with pytest.raises(RunError, match="There is no run or recipe at nowhere"):
         rlhub.load("nowhere")
     with pytest.raises(RunError, match=r"run has no checkpoint of step 7\. It has: 360, 400\."):
         rlhub.load("run", step=7)

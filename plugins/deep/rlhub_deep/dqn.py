@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
-from rlhub_core.schedules import Linear, value
+from rlhub_core.schedules import Linear, value, whole
 from rlhub_deep.networks import Factory, choose_device, make_network
 from rlhub_deep.replay import Replay, frame_stack
 from rlhub_deep.saving import to_torch, to_tree
@@ -95,8 +95,8 @@ class DQN:
             while not updates:
                 first = collector.first
                 replay.add(collector.step(act(collector.observations, first)), first)
-                updates = self._passed(value(config.train_every, self.steps), collector.steps)
-                if self._passed(value(config.target_update_every, self.steps), collector.steps):
+                updates = self._passed(whole(config.train_every, self.steps), collector.steps)
+                if self._passed(whole(config.target_update_every, self.steps), collector.steps):
                     self.target_network.load_state_dict(self.network.state_dict())
                 self.steps = collector.steps
             metrics: dict[str, float] = {}
@@ -109,7 +109,7 @@ class DQN:
         """Take one step of Adam on the Huber loss of a batch's temporal-difference errors."""
         config, step = self.config, self.steps
         assert self.replay is not None
-        batch = self.replay.sample(value(config.batch_size, step), self.rng)
+        batch = self.replay.sample(whole(config.batch_size, step), self.rng)
         observation, action, reward, next_observation, terminated = map(self._tensor, batch)
         with torch.no_grad():
             best = self.target_network(next_observation).max(dim=1).values  # [N]

@@ -1,0 +1,45 @@
+# Every target sets up .venv on first use; nothing but Python >= 3.11 and make need be there.
+PYTHON ?= python3
+BIN := .venv/bin
+PLUGINS := $(sort $(wildcard plugins/*))
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+
+.PHONY: demo test lint format bench dist clean
+
+demo: .venv/ready ## train on Breakout from pixels for a few minutes; leaves a curve and a GIF
+	$(BIN)/python examples/breakout_demo.py
+
+test: .venv/ready ## all tests, the plugins' included
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/ready ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy rlhub_core $(foreach plugin,$(PLUGINS),$(plugin)/rlhub_$(notdir $(plugin))) tests benchmarks examples
+
+format: .venv/ready ## make the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/bench ## speed beside the libraries people use today; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/speed.py
+
+dist: .venv/ready ## a wheel and a source distribution of every package, in dist/
+	$(BIN)/pip install --quiet --constraint constraints.txt build
+	for project in . $(PLUGINS); do $(BIN)/python -m build --outdir dist $$project || exit 1; done
+
+clean:
+	rm -rf .venv dist build
+
+# torch first and alone, so that nothing else chooses another build of it
+.venv/ready: constraints.txt $(PROJECTS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt \
+		--editable '.[media]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
+		mypy pytest pytest-xdist ruff
+	touch $@
+
+.venv/bench: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt opencv-python-headless
+	touch $@
