@@ -94,14 +94,16 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter
         hints = get_type_hints(function)
     except (NameError, TypeError):  # annotations that only a type checker can resolve: accept any value
         hints = {}
-    factories = {
+    factories: dict[str, Any] = {
         field.name: field.default_factory
         for field in (dataclasses.fields(target) if _is_dataclass(target) else ())  # type: ignore[arg-type]
         if field.default_factory is not MISSING
     }
 
     def default(p: inspect.Parameter) -> Any:
-        return factories[p.name]() if p.name in factories else MISSING if p.default is p.empty else p.default
+        if p.name in factories:
+            return factories[p.name]()
+        return MISSING if p.default is p.empty else p.default
 
     return {
         name: Parameter(name, hints.get(name, Any), default(p), **fields.get(name, {}))

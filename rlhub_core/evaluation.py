@@ -147,7 +147,7 @@ def check_same_spaces(subject: Any, env: Any, name: str) -> None:
     """
     for kind in ("observation", "action"):
         trained = getattr(subject, f"{kind}_space", None)
-        there = getattr(env, f"single_{kind}_space", None) or getattr(env, f"{kind}_space", None)
+        there: Any = getattr(env, f"single_{kind}_space", None) or getattr(env, f"{kind}_space")
         if trained is not None and not is_space_dtype_shape_equiv(trained, there):
             raise SpaceError(
                 f"The run was trained with {kind} space {squeezed(trained)}; {name} has {squeezed(there)}. "

@@ -26,7 +26,7 @@ def value(hyper_parameter: Any, step: int) -> Any:
 
 def whole(hyper_parameter: Any, step: int) -> int:
     """Return the value in force at an env step of a hyper-parameter that counts something, rounded."""
-    return round(value(hyper_parameter, step))
+    return int(round(value(hyper_parameter, step)))
 
 
 class _Written:

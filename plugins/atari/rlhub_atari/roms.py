@@ -55,3 +55,8 @@ def _shipped_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("rlhub-atari needs ale-py, which is not installed. Try: pip install ale-py.")
     return Path(spec.submodule_search_locations[0]) / "roms"
+
+
+def provenance(game: str) -> dict[str, str]:
+    """Return what a run records about its game: the name and the ROM's checksum."""
+    return {"game": game, "rom_md5": rom_md5(game)}

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
-from rlhub_atari.roms import rom_path
+from rlhub_atari.roms import provenance, rom_path
 from rlhub_atari.seeding import WaitDraws, ale_seed, fresh_ale_seed
 from rlhub_atari.settings import AtariSettings
 from rlhub_atari.wrappers import AreaResize, FireAfterLostLife, FrameStack
@@ -66,7 +66,11 @@ class AtariGame(gymnasium.Env[Frame, int]):
     """
 
     def __init__(self, settings: AtariSettings) -> None:
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": settings.render_fps}
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": settings.render_fps,
+            "provenance": provenance(settings.game),
+        }
         self.render_mode = settings.render_mode
         self._settings = settings
         self._ale = _new_emulator(settings.sticky)

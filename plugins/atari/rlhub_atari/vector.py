@@ -10,6 +10,7 @@ from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from rlhub_atari.roms import provenance
 from rlhub_atari.seeding import ale_seed
 from rlhub_atari.settings import AtariSettings, check_integer
 
@@ -73,6 +74,7 @@ class AtariVector(VectorEnv[Observations, NDArray[np.integer[Any]], NDArray[Any]
             "render_modes": ["rgb_array"],
             "render_fps": settings.render_fps,
             "autoreset_mode": AutoresetMode.NEXT_STEP,
+            "provenance": provenance(game),
         }
         self.single_observation_space = self._native.single_observation_space
         self.single_action_space = self._native.single_action_space
