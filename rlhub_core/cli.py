@@ -18,7 +18,7 @@ from rlhub_core.command import assignments, count, door
 from rlhub_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rlhub_core.run import Run
+    pass
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Full name, or a bare one that only one thing bears.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]

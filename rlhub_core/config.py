@@ -6,6 +6,7 @@ meaning, unit and range of each. Text from the command line and from TOML is rea
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import inspect
 import re
@@ -252,6 +253,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 def _spelled(kind: Any) -> str:
     if get_origin(kind) is not None and str(kind).startswith("typing.Literal"):
         return " or ".join(map(repr, get_args(kind)))
+    if get_origin(kind) is collections.abc.Callable:
+        return "callable"
     return kind.__name__ if inspect.isclass(kind) and get_origin(kind) is None else str(kind).replace("typing.", "")
 
 

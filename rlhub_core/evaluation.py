@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 
 from rlhub_core.collector import Collector
-from rlhub_core.errors import SpaceError, squeezed
 from rlhub_core.envs import EnvironmentSource, Vec, check_positive
+from rlhub_core.errors import SpaceError, squeezed
 from rlhub_core.protocol import Actor
 
 LONGEST_EPISODE = 27_000  # steps; the Atari protocol's half hour of play. A greedy actor may walk in circles for ever.

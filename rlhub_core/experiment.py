@@ -64,7 +64,9 @@ class Experiment:
         """
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
-            raise RunError(f"{path} is no run: it has no {FILE}." if path.is_dir() else f"There is no run or recipe at {path}.")
+            raise RunError(
+                f"{path} is no run: it has no {FILE}." if path.is_dir() else f"There is no run or recipe at {path}."
+            )
         try:
             data = tomllib.loads(file.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ Needs `pip install 'rlhub-core[media]'` (Pillow and matplotlib), which are impor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,6 +66,9 @@ def record(
         raise ConfigError(f"fps must be a positive number, not {fps!r}.")
     _need("PIL")
     actor, source = subject_of(subject, env, wrappers, options)
+    os.environ.setdefault(
+        "SDL_AUDIODRIVER", "dummy"
+    )  # pygame draws off screen; without a desktop it complains of sound
     filmed = _filmable(source)
     film = Film()
     try:
