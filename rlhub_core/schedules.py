@@ -26,7 +26,8 @@ def value(hyper_parameter: Any, step: int) -> Any:
 
 def whole(hyper_parameter: Any, step: int) -> int:
     """Return the value in force at an env step of a hyper-parameter that counts something, rounded."""
-    return int(round(value(hyper_parameter, step)))
+    number: float = value(hyper_parameter, step)
+    return round(number)
 
 
 class _Written:

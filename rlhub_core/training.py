@@ -80,6 +80,7 @@ def train(
         "log_every": log_every,
         "environment_options": dict(source.options),
         "hyper_parameters": as_mapping(config),
+        "callbacks": tuple(callbacks) or None,
     }
     if preset is not None:
         settings = with_preset(settings, preset, presets(spec), name, source.name)
@@ -87,6 +88,7 @@ def train(
     if settings["steps"] is None:
         raise ConfigError("Say how long to train: steps=… (env steps, all environments together).")
     settings = {key: value for key, value in settings.items() if value is not None}
+    callbacks = settings.pop("callbacks", ())
     if isinstance(settings["steps"], int):
         settings.setdefault("log_every", max(100, settings["steps"] // 1000))
         if not any(names_checkpoint(callback) for callback in callbacks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ class Tape(gymnasium.Env[Any, Any]):
         return {"lives": 3 - self.time // 2} if self.with_lives else {}
 
 
+def _itself(env: Tape) -> Tape:
+    return env
+
+
 def tapes(*envs: Tape, **settings: Any) -> Collector:
-    return Collector(SyncVectorEnv([lambda env=env: env for env in envs]), 0, **settings)
+    return Collector(SyncVectorEnv([partial(_itself, env) for env in envs]), 0, **settings)
 
 
 def steps(collector: Collector, count: int) -> list[Any]:

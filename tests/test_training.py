@@ -174,7 +174,7 @@ def test_a_reward_that_is_learnt_from_is_not_the_score() -> None:
     assert {episode.return_ for episode in run.episodes} - {0.1, 0.0}
 
 
-BAD = [
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"steps": 0}, ConfigError, "steps must be a positive integer, not 0."),
     ({"steps": None}, ConfigError, "Say how long to train: steps=… (env steps, all environments together)."),
     ({"num_envs": 0}, ConfigError, "num_envs must be a positive integer, not 0."),

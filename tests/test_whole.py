@@ -54,8 +54,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ours = sysconfig.get_path("purelib")
     theirs = next((environment / "lib").glob("python*")) / "site-packages"
     (theirs / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-    install = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*install, folder / "plugin"], check=True)
+    pip: list[str | Path] = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--no-build-isolation", folder / "plugin"], check=True)
     script = environment / "bin" / "rlhub"
     script.write_text(f"#!{environment}/bin/python\nfrom rlhub_core.cli import main\nmain()\n")
     script.chmod(0o755)

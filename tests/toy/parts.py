@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -19,7 +19,7 @@ from rlhub_core.state import load, save
 class Corridor(gymnasium.Env[Any, Any]):
     """Walk right to the end: -0.1 a step, 1 at the end."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(self, length: int = 8, render_mode: str | None = None) -> None:
         self.length, self.render_mode = length, render_mode
@@ -51,7 +51,7 @@ class Corridor(gymnasium.Env[Any, Any]):
 class Dark(Corridor):
     """A corridor without a light."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}
+    metadata = {"render_modes": ["ansi"]}
 
 
 class Scale(gymnasium.RewardWrapper[Any, Any]):
