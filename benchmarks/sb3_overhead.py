@@ -47,6 +47,15 @@ CASES: dict[str, dict[str, Any]] = {
         "falling": {},
         "view": {"reward_clip": 1.0, "terminal_on_life_loss": True},  # as in SB3's AtariWrapper
     },
+    "ppo_breakout": {
+        "algorithm": "ppo",
+        "env": "atari/Breakout-v0",
+        "num_envs": 8,
+        "warm_up": 1_024,
+        "config": {"n_steps": 128, "batch_size": 256, "n_epochs": 4, "ent_coef": 0.01},
+        "falling": {"learning_rate": 2.5e-4, "clip_range": 0.1},
+        "view": {"reward_clip": 1.0, "terminal_on_life_loss": True},
+    },
 }  # fmt: skip
 ENDLESS = 10**9
 
