@@ -37,7 +37,7 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt \
 		--editable '.[media]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
-		mypy pytest pytest-xdist ruff
+		hatchling mypy pytest pytest-xdist ruff
 	touch $@
 
 .venv/bench: .venv/ready
