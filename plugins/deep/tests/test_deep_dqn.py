@@ -152,3 +152,40 @@ def test_a_learning_rate_of_zero_changes_nothing() -> None:
 def test_the_plugin_module_is_light() -> None:
     code = "import rlhub_deep.plugin, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Look(gymnasium.Env[Any, Any]):
+    """Two stacked pictures, bright above or below; the newer one says which of two actions is rewarded."""
+
+    observation_space = Box(0, 255, (2, 36, 36), np.uint8)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.time, self.pictures = 0, np.stack([self._picture(), self._picture()])
+        return self.pictures.copy(), {}
+
+    def step(self, action: Any) -> Any:
+        reward = float(action == self.bright)
+        self.time += 1
+        self.pictures = np.stack([self.pictures[1], self._picture()])
+        return self.pictures.copy(), reward, self.time == 4, False, {}
+
+    def _picture(self) -> Any:
+        self.bright = int(self.np_random.integers(2))
+        picture = np.zeros((36, 36), np.uint8)
+        picture[18 * self.bright : 18 * (self.bright + 1)] = 200
+        return picture
+
+
+def test_it_learns_from_stacked_pixels() -> None:
+    config = QUICK | {
+        "learning_rate": 5e-4,
+        "discount": 0.5,
+        "target_update_every": 50,
+        "batch_size": 16,
+        "train_every": 2,
+    }
+    run = rlhub.train("deep/dqn", Look, steps=800, num_envs=2, config=config)
+    assert run.algorithm.replay.stack == 2
+    assert rlhub.evaluate(run, episodes=10).mean >= 3.9
