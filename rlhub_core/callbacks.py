@@ -14,6 +14,7 @@ import numpy as np
 from rlhub_core import state
 from rlhub_core.config import option
 from rlhub_core.envs import Vec
+from rlhub_core.errors import ConfigError
 from rlhub_core.evaluation import LONGEST_EPISODE, play
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.seeding import stream
@@ -34,20 +35,26 @@ class Evaluate(Callback):
     _env: Vec | None = field(default=None, init=False, repr=False)
 
     def on_start(self, run: Run) -> None:
-        """Set the first step to evaluate at."""
-        self._next = self._next or self.every
+        """Set the first step to evaluate at.
+
+        Raises:
+            ConfigError: where training uses one live environment object, which cannot be made twice.
+        """
+        run.separate_environment()
+        if run.restored is None:
+            self._next = self.every
 
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Evaluate where it is due."""
         if progress.steps < self._next:
             return
-        self._next = (progress.steps // self.every + 1) * self.every
         if self._env is None:
             self._env = run.separate_environment().make_vec(min(self.num_envs, self.episodes))
         seed = stream(run.experiment.seed, "evaluate", progress.steps)
         run.record_evaluation(
             play(run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode)
         )
+        self._next = (progress.steps // self.every + 1) * self.every
 
     def on_end(self, run: Run) -> None:
         """Close the environments."""
@@ -71,10 +78,14 @@ class Checkpoint(Callback):
     every: int = option(50_000, "env steps between two checkpoints", unit="env steps", minimum=1)
     keep: int = option(2, "newest checkpoints that are kept", minimum=1)
 
+    def on_start(self, run: Run) -> None:
+        """Say how many are kept."""
+        run.checkpoints_kept = self.keep
+
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Ask for a checkpoint where it is due; the run writes it once every callback has seen this progress."""
         if progress.steps // self.every > run.last_checkpoint // self.every:
-            run.request_checkpoint(keep=self.keep)
+            run.checkpoint_due = True
 
 
 @dataclass
@@ -86,11 +97,21 @@ class StopOnReturn(Callback):
     window: int = option(100, "training episodes in the mean", unit="episodes", minimum=1)
     _returns: deque[float] = field(default_factory=deque, init=False, repr=False)
 
+    def on_start(self, run: Run) -> None:
+        """Begin with an empty window, but for a run that goes on.
+
+        Raises:
+            ConfigError: where evaluations count and there are none.
+        """
+        if run.restored is None:
+            self._returns = deque()
+        if self.of == "evaluation" and not any(isinstance(callback, Evaluate) for callback in run.callbacks):
+            raise ConfigError("core/stop_on_return:of=evaluation needs core/evaluate among the callbacks.")
+
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Stop where the mean, over a full window, is high enough."""
         if self.of == "evaluation":
-            last = run.last_evaluation
-            if last is not None and last.step == progress.steps and last.mean >= self.value:
+            if run.last_evaluation is not None and run.last_evaluation.mean >= self.value:
                 raise StopTraining(f"return {self.value:g} reached in an evaluation")
             return
         for episode in progress.episodes:

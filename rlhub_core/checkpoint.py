@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Pa
         fill: writes the files into the folder it is given and returns what else the manifest shall hold.
     """
     parent.mkdir(parents=True, exist_ok=True)
+    recover(parent)
     final, aside = parent / f"{step:012d}", parent / f".{step:012d}.partial"
     for leftover in parent.glob(".*.partial"):  # of a process that was killed; there is one writer a run
         shutil.rmtree(leftover)
@@ -35,25 +37,39 @@ def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Pa
             _sync(path)
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
         _sync(aside / MANIFEST)
-        if final.exists():  # a resumed run that comes by again: the same step, the same state
-            shutil.rmtree(final)
+        if final.exists():  # a planner, which takes no env step, or a resumed run that comes by again
+            final.rename(_old(final))
         aside.rename(final)
         _sync(parent)
+        shutil.rmtree(_old(final), ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return final
 
 
+def recover(parent: Path) -> None:
+    """Put back what a process that was killed while it replaced a checkpoint had moved out of the way."""
+    for old in parent.glob("*.old"):
+        if old.with_suffix("").exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(old.with_suffix(""))
+
+
 def steps(parent: Path) -> list[int]:
     """Return the env steps of the complete checkpoints under `parent`, rising."""
-    return sorted(int(path.parent.name) for path in parent.glob(f"[0-9]*/{MANIFEST}"))
+    names = (path.parent.name for path in parent.glob(f"*/{MANIFEST}"))
+    return sorted(int(name) for name in names if re.fullmatch(r"\d{12}", name))
 
 
-def latest(parent: Path) -> Path | None:
-    """Return the newest complete checkpoint under `parent`, or None."""
-    done = steps(parent)
-    return parent / f"{done[-1]:012d}" if done else None
+def set_aside_after(parent: Path, step: int) -> None:
+    """Rename the checkpoints newer than that of an env step, which were found damaged, so that they count no more."""
+    for newer in steps(parent):
+        if newer > step:
+            folder = parent / f"{newer:012d}"
+            shutil.rmtree(folder.with_suffix(".damaged"), ignore_errors=True)
+            folder.rename(folder.with_suffix(".damaged"))
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -85,7 +101,13 @@ def prune(parent: Path, keep: int) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    """Return the files of a checkpoint, without those that a file manager leaves about."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def _old(final: Path) -> Path:
+    return final.with_suffix(".old")
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,6 @@ from rlhub_core import screens
 from rlhub_core.command import app as app
 from rlhub_core.command import assignments, count, door
 from rlhub_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Full name, or a bare one that only one thing bears.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]

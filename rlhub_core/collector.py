@@ -73,11 +73,16 @@ class Collector:
         self._log = ActionLog()
         self._returns = np.zeros(self.num_envs)  # [B] of the running episodes
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
+        self._evidence = np.zeros(self.num_envs)  # [B] a digest of the rewards and ends of the running stretch
         self._ended: list[Episode] = []
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
         self._masked_resets_to_check = 3
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
+        if terminal_on_life_loss and self._lives is None:
+            raise EnvironmentContractError(
+                f"terminal_on_life_loss needs an environment that tells of lives in its info; {env} does not."
+            )
 
     @property
     def single_observation_space(self) -> Any:
@@ -100,9 +105,7 @@ class Collector:
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
-        self._returns += raw_reward
-        self._lengths += 1
-        self.first = ended = terminated | truncated
+        ended = self._account(raw_reward, terminated, truncated)
         self.observations = next_observation = self._own(raw)
         if self._lives is not None:
             lost = self._update_lives(info)
@@ -114,6 +117,14 @@ class Collector:
         if self.reward_clip is not None:
             reward = np.clip(raw_reward, -self.reward_clip, self.reward_clip)
         return Transition(observation, actions, reward, next_observation, terminated, truncated, info)
+
+    def restart(self, which: NDArray[np.bool_]) -> None:
+        """Leave the running episodes of some environments [B] and begin new ones there, from seeds of their own."""
+        self._stretch[which] += 1
+        self._begun[which] = self._time
+        self._log.forget(int(self._begun.min()))
+        self._reset(which, _where(which, self._seeds(self._stretch)))
+        self.first = self._lengths == 0
 
     def episodes(self) -> Sequence[Episode]:
         """Return the episodes that ended since this was last asked."""
@@ -135,6 +146,7 @@ class Collector:
                 "actions": self._log.tail(int(self._begun.min())),
                 "returns": self._returns,
                 "lengths": self._lengths,
+                "evidence": self._evidence,
                 "ended": [list(episode) for episode in self._ended],
                 "checksum": self._checksum(),
             },
@@ -155,9 +167,11 @@ class Collector:
         self._replay(saved["time"])
         self.steps, self._time = saved["steps"], saved["time"]
         self._ended = [Episode(*episode) for episode in saved["ended"]]
-        exact = self._checksum() == saved["checksum"] and np.array_equal(self._returns, saved["returns"])
+        exact = self._checksum() == saved["checksum"] and all(
+            np.array_equal(getattr(self, f"_{name}"), saved[name]) for name in ("returns", "lengths", "evidence")
+        )
         if not exact:
-            self._begin_stretch(np.ones(self.num_envs, np.bool_))
+            self.restart(np.ones(self.num_envs, np.bool_))
         return exact
 
     def close(self) -> None:
@@ -176,11 +190,17 @@ class Collector:
         else:
             self._reset(ended, None)
 
-    def _begin_stretch(self, which: NDArray[np.bool_]) -> None:
-        self._stretch[which] += 1
-        self._begun[which] = self._time
-        self._log.forget(int(self._begun.min()))
-        self._reset(which, self._seeds(self._stretch))
+    def _account(
+        self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Add a step to the running episodes and return where they ended."""
+        self.first = ended = terminated | truncated
+        self._returns += reward
+        self._lengths += 1
+        self._evidence *= 0.999  # so that the order counts
+        self._evidence += reward
+        self._evidence += ended
+        return ended
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
         everywhere = bool(which.all())
@@ -196,6 +216,8 @@ class Collector:
         self.first = which
         self._returns[which] = 0.0
         self._lengths[which] = 0
+        if seeds is not None:
+            self._evidence[[seed is not None and bool(w) for seed, w in zip(seeds, which, strict=True)]] = 0.0
         if before is not None:
             self._check_masked_reset(before, which)
         if everywhere:
@@ -233,9 +255,7 @@ class Collector:
                 self._reset(starting, _where(starting, seeds))
             raw, reward, terminated, truncated, info = self.env.step(self._log[time])
             self.observations = self._own(raw)
-            self._returns += reward
-            self._lengths += 1
-            self.first = ended = terminated | truncated
+            ended = self._account(reward, terminated, truncated)
             if self._lives is not None:
                 self._update_lives(info)
             unseeded = ended & (begun != time + 1)

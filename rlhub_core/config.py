@@ -182,7 +182,10 @@ def join_name(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: schedules as text, tuples as lists, a mere mention of a live object."""
+    """Return a value as TOML can hold it: schedules as text, tuples as lists, classes and functions by name.
+
+    Of any other live object there is a mere mention. Nothing here or anywhere imports what is named.
+    """
     if value is None:
         return "none"  # TOML has no null
     if isinstance(value, (bool, int, float, str)):
@@ -193,7 +196,17 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if type(value) in schedules.NAMED.values():
         return str(value)
-    return mention(value)
+    name = getattr(value, "__qualname__", "<")
+    return mention(value) if "<" in name else f"{value.__module__}:{name}"
+
+
+def mentions(value: Any) -> list[str]:
+    """Return every mention of a live object in a plain value, however deep."""
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in mentions(item)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in mentions(item)]
+    return [value] if is_mention(value) else []
 
 
 def mention(thing: Any) -> str:
@@ -210,9 +223,9 @@ def is_mention(value: Any) -> bool:
 def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
     if value == "none" and type(None) in _alternatives(parameter.annotation):
         return None
-    if isinstance(value, str) and (parameter.scheduled or schedules.parse(value) is not None):
+    if isinstance(value, str):
         try:
-            value = schedules.parse(value) or parse_value(value)
+            value = schedules.parse(value) or (parse_value(value) if parameter.scheduled else value)
         except ValueError as error:
             raise ConfigError(f"{owner}: {parameter.name}: {error}.") from error
     if (
@@ -241,9 +254,13 @@ def _coerced(parameter: Parameter, value: Any, owner: str) -> Any:
     if isinstance(value, str) and str not in kinds:
         value = parse_value(value)
     try:
+        if isinstance(value, bool) and {int, float} & set(kinds) and bool not in kinds:
+            raise TypeError("a truth value is no number")
         return adapter.validate_python(value)
-    except ValidationError as error:
-        raise ConfigError(f"{owner}: {parameter.name} must be {parameter.type_name}, not {value!r}.") from error
+    except (ValidationError, TypeError) as error:
+        live = is_mention(value) or (isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value))
+        hint = " A recipe only names live objects; pass it again." if live else ""
+        raise ConfigError(f"{owner}: {parameter.name} must be {parameter.type_name}, not {value!r}.{hint}") from error
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -51,7 +51,8 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
 def _ground() -> Iterator[Finding]:
     packages = ("rlhub-core", "gymnasium", "numpy")
     yield Finding("good", f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages))
-    yield Finding("good", f"{len(os.sched_getaffinity(0))} CPU cores are usable")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
+    yield Finding("good", f"{cores} CPU cores are usable")
     missing = [name for name, module in (("matplotlib", "matplotlib"), ("Pillow", "PIL")) if not _installed(module)]
     if missing:
         yield Finding("note", f"no plots or recordings: {listed(missing)} missing", "pip install 'rlhub-core[media]'")

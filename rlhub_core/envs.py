@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from typing import Any
 
 import gymnasium
@@ -13,9 +14,17 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rlhub_core import config
-from rlhub_core.errors import ConfigError, EnvironmentContractError, NotFoundError, PluginError, listed
+from rlhub_core.errors import (
+    ConfigError,
+    EnvironmentContractError,
+    NotFoundError,
+    PluginError,
+    RunError,
+    did_you_mean,
+    listed,
+)
 from rlhub_core.hub import Hub, default_hub
-from rlhub_core.specs import load_target
+from rlhub_core.specs import AdapterSpec
 
 Env = gymnasium.Env[Any, Any]
 Vec = VectorEnv[Any, Any, Any]
@@ -36,6 +45,7 @@ class EnvironmentSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     wrappers: Sequence[Wrapper] = ()
     hub: Hub = field(default_factory=default_hub, repr=False)
+    from_recipe: bool = False  # then no module is imported that is not an installed package's
 
     @classmethod
     def of(
@@ -67,7 +77,7 @@ class EnvironmentSource:
     @property
     def is_instance(self) -> bool:
         """Whether it is one live environment, which cannot be made twice."""
-        return not isinstance(self.origin, str) and not callable(self.origin) and self._respec() is None
+        return not isinstance(self.origin, str) and not callable(self.origin)
 
     def make(self, render_mode: str | None = None) -> Env:
         """Return one new environment (the object itself where it is one).
@@ -77,14 +87,11 @@ class EnvironmentSource:
             ConfigError: for an option that the environment does not take.
             EnvironmentContractError: for something that is no environment and that no adapter recognises.
         """
-        rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
-        options = {**self.options, **rendering}
+        options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
         if isinstance(self.origin, str):
             made = self._checked(lambda: gymnasium.make(self._spec(), **options), options)
         elif self.is_instance:
             made = self.origin
-        elif (spec := self._respec()) is not None:
-            made = gymnasium.make(spec, **rendering)
         else:
             factory = self.origin
             made = self._checked(lambda: factory(**options), options)
@@ -143,36 +150,39 @@ class EnvironmentSource:
         module, _, name = self.origin.rpartition(":")
         try:
             if module:  # Gymnasium's way to name what registers an environment
-                import_module(module)
+                self._import(module)
             return gymnasium.spec(name)
         except ModuleNotFoundError as error:
             raise NotFoundError(f"Environment {self.origin!r} needs the module {error.name!r}. Install it.") from error
         except gymnasium.error.Error as error:
             raise NotFoundError(self._unknown(error)) from error
 
+    def _import(self, module: str) -> None:
+        installed = module in sys.modules or module.partition(".")[0] in packages_distributions()
+        if self.from_recipe and not installed:
+            raise RunError(
+                f"The recipe names {self.origin!r}; {module!r} is no installed package, and code named in a recipe is "
+                f"not imported. Import {module} first, or pass env={self.origin!r} again."
+            )
+        import_module(module)
+
     def _unknown(self, error: Exception) -> str:
         known = [*self.hub.offers("environment"), *gymnasium.registry]
-        close = difflib.get_close_matches(self.origin, known, n=3, cutoff=0.6)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        hint = did_you_mean(self.origin, known, most=3)
         namespace, slash, _ = self.origin.partition("/")
-        cure = f" If a package offers it: pip install rlhub-{namespace}." if slash and not close else ""
+        cure = f" If a package offers it: pip install rlhub-{namespace}." if slash and not hint else ""
         if isinstance(error, gymnasium.error.DeprecatedEnv):
             return f"{error}{hint}"
         return f"No environment is called {self.origin!r}.{hint}{cure} See `rlhub list environments`."
 
-    def _respec(self) -> EnvSpec | None:
-        spec = getattr(self.origin, "spec", None)
-        return spec if isinstance(self.origin, gymnasium.Env) and isinstance(spec, EnvSpec) else None
-
     def _checked(self, make: Callable[[], Any], options: Mapping[str, Any]) -> Any:
         try:
             return make()
-        except TypeError as error:
-            if options and "unexpected keyword argument" in str(error):
-                raise ConfigError(
-                    f"{self.name} does not take these options: {error}. Given: {listed(options)}."
-                ) from error
-            raise
+        except (TypeError, ValueError, KeyError, AssertionError) as error:
+            if not options:  # then it is no option that is at fault
+                raise
+            given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise ConfigError(f"{self.name} cannot be made with {given}: {error}") from error
         except gymnasium.error.DependencyNotInstalled as error:
             raise PluginError(f"{self.name} cannot be made: {error}") from error
 
@@ -235,9 +245,9 @@ def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
         return thing
     hub = hub or default_hub()
     adapters = hub.offers("adapter")
-    matching = [name for name, spec in adapters.items() if spec.matches(thing)]
+    matching = [name for name, spec in adapters.items() if _matches(spec, thing)]
     if len(matching) == 1:
-        adapted: Env = load_target(adapters[matching[0]].entry_point)(thing)
+        adapted: Env = hub.load("adapter", matching[0])(thing)
         return adapted
     what = f"{type(thing).__module__}.{type(thing).__qualname__}"
     if matching:
@@ -246,6 +256,13 @@ def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
         f"{what} is no gymnasium.Env, and no adapter recognises it. Adapters: {listed(adapters)}. "
         "Old interfaces are in: pip install rlhub-legacy."
     )
+
+
+def _matches(spec: AdapterSpec, thing: Any) -> bool:
+    try:
+        return bool(spec.matches(thing))
+    except Exception:  # a foreign object may raise whatever it likes when it is looked at
+        return False
 
 
 def check_positive(name: str, number: Any) -> None:

@@ -38,10 +38,12 @@ class CheckpointError(RlhubError):
     """A checkpoint that is damaged, or that does not fit what it is loaded into."""
 
 
-def did_you_mean(asked: str, available: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the closest available name, or nothing."""
-    close = difflib.get_close_matches(asked, list(available), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def did_you_mean(asked: str, available: Iterable[str], most: int = 1) -> str:
+    """Return " Did you mean 'x'?" for the closest available names, or for one they abbreviate ("lr"), or nothing."""
+    names = list(available)
+    close = difflib.get_close_matches(asked, names, n=most, cutoff=0.6)
+    close = close or [name for name in names if "".join(word[:1] for word in name.split("_")) == asked][:most]
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def squeezed(space: object) -> str:

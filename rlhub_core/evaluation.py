@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box
 from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 
 from rlhub_core.collector import Collector
@@ -24,7 +26,7 @@ class Evaluation:
     Attributes:
         returns: undiscounted sum of raw rewards of each episode.
         lengths: steps of each episode.
-        unfinished: episodes that were cut off at the longest length allowed; their return is what they had by then.
+        unfinished: how many of them were cut off at the longest length allowed, with the return they had by then.
         step: env steps that the algorithm had seen.
     """
 
@@ -90,11 +92,14 @@ def play(
                 scores[episode.env].append((episode.return_, episode.length))
         running[collector.first] = 0.0
         length[collector.first] = 0
-        for index in np.flatnonzero(length >= longest_episode):
-            missing = int(shares[index]) - len(scores[index])
-            scores[index] += [(float(running[index]), int(length[index]))] * min(1, missing)
-            shares[index] = len(scores[index])  # an actor that walks in circles would do so again
-            unfinished += min(1, missing)
+        endless = length >= longest_episode
+        if endless.any():
+            for index in np.flatnonzero(endless):
+                if len(scores[index]) < shares[index]:
+                    scores[index].append((float(running[index]), int(length[index])))
+                    unfinished += 1
+            collector.restart(endless)
+            running[endless], length[endless] = 0.0, 0
     flat = [score for done in scores for score in done]
     return Evaluation(tuple(r for r, _ in flat), tuple(n for _, n in flat), unfinished, step)
 
@@ -148,11 +153,16 @@ def check_same_spaces(subject: Any, env: Any, name: str) -> None:
     for kind in ("observation", "action"):
         trained = getattr(subject, f"{kind}_space", None)
         there: Any = getattr(env, f"single_{kind}_space", None) or getattr(env, f"{kind}_space")
-        if trained is not None and not is_space_dtype_shape_equiv(trained, there):
+        if trained is not None and not _fits(trained, there):
             raise SpaceError(
                 f"The run was trained with {kind} space {squeezed(trained)}; {name} has {squeezed(there)}. "
                 "Choose an environment of the same spaces."
             )
+
+
+def _fits(trained: Space[Any], there: Space[Any]) -> bool:
+    """Return whether one may stand for the other; the bounds of a Box observation may differ."""
+    return trained == there or (isinstance(trained, Box) and is_space_dtype_shape_equiv(trained, there))
 
 
 def subject_of(
@@ -161,11 +171,13 @@ def subject_of(
     """Return the actor of a run or an actor, and the environment it is to act in."""
     is_run = callable(getattr(subject, "actor", None))
     actor = subject.actor() if is_run else subject
-    if env is not None:
-        return actor, EnvironmentSource.of(env, options, wrappers)
     source = getattr(subject, "environment", None)
+    if env is not None:
+        return actor, EnvironmentSource.of(env, options, wrappers, source.hub if source is not None else None)
     if source is None:
         raise TypeError("An actor needs an environment: evaluate(actor, env).")
+    if wrappers:
+        raise TypeError("A run brings its wrappers with its environment; name the environment to choose others.")
     if options:
         source = EnvironmentSource(source.origin, {**source.options, **options}, source.wrappers, source.hub)
     return actor, source

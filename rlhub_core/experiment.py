@@ -72,6 +72,8 @@ class Experiment:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from error
         bound = config.bind(cls, data, str(file))
+        options = bound["environment_options"].items()
+        bound["environment_options"] = {name: None if value == "none" else value for name, value in options}
         return cls(**bound)
 
     def mentions(self) -> list[tuple[str, str]]:
@@ -79,15 +81,12 @@ class Experiment:
         parts = [
             ("algorithm", self.algorithm),
             ("env", self.environment),
-            *(("callbacks", text) for text in self.callbacks),
-            *(("wrappers", text) for text in self.wrappers),
-            *(
-                ("config", f"{value} as {name}")
-                for name, value in self.hyper_parameters.items()
-                if config.is_mention(value)
-            ),
+            ("env", self.environment_options),
+            ("callbacks", self.callbacks),
+            ("wrappers", self.wrappers),
+            ("config", self.hyper_parameters),
         ]
-        return [(argument, f"{argument}={text}") for argument, text in parts if config.is_mention(text)]
+        return [(argument, f"{argument}={text}") for argument, value in parts for text in config.mentions(value)]
 
 
 def with_preset(

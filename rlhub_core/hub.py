@@ -7,6 +7,7 @@ stops the whole call. A hub must not: entry points are loaded one by one, and im
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -116,10 +117,7 @@ class Hub:
             raise NotFoundError(self._unknown(kind, name, hint))
         self._load(plugin)
         if plugin.error:
-            raise PluginError(
-                f"Plugin {plugin.name!r} is installed but could not be loaded: {plugin.error.rstrip('.')}. "
-                f"{_cure(plugin)}"
-            )
+            raise PluginError(_not_loaded(plugin, plugin.error))
         try:
             return (plugin.offers or {})[kind][name]
         except KeyError:
@@ -136,9 +134,11 @@ class Hub:
             return load_target(spec.entry_point)
         except Exception as error:
             plugin = self._plugins[spec.name.partition("/")[0]]
-            cure = _cure(plugin) if isinstance(error, ImportError) else f"Report it to the authors of {plugin}."
+            if isinstance(error, ImportError):
+                raise PluginError(_not_loaded(plugin, _one_line(error))) from error
             raise PluginError(
-                f"{spec.name} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. {cure}"
+                f"{spec.name} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. "
+                f"Report it to the authors of {plugin}."
             ) from error
 
     def provider(self, name: str) -> Plugin | None:
@@ -237,6 +237,10 @@ def _checked(name: str, kind: str, expected: type[Any], hooks: Iterable[Callable
             full = spec.id if isinstance(spec, EnvSpec) else spec.name
             if not full.startswith(f"{name}/"):
                 raise PluginError(f"it offers {full!r}, outside its namespace; call it '{name}/{full.split('/')[-1]}'")
+            if kind == "algorithm" and not all(
+                isinstance(x, tuple) for x in (spec.action_spaces, spec.observation_spaces)
+            ):
+                raise PluginError(f"{full!r} must state its spaces as tuples of names, such as ('Discrete',)")
             if full in offers:
                 raise PluginError(f"it offers {full!r} twice")
             offers[full] = spec
@@ -244,7 +248,7 @@ def _checked(name: str, kind: str, expected: type[Any], hooks: Iterable[Callable
 
 
 def _check_core_version(plugin: Plugin) -> None:
-    wanted = [text for text in plugin.requires if text.lower().replace("_", "-").startswith("rlhub-core")]
+    wanted = [text for text in plugin.requires if re.match(r"rlhub[-_.]core\b(?![-_.]\w)", text, re.IGNORECASE)]
     if not wanted or plugin.distribution == "rlhub-core":
         return
     from importlib.metadata import version
@@ -263,5 +267,6 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _cure(plugin: Plugin) -> str:
-    return f"Try: pip install {plugin.distribution or f'rlhub-{plugin.name}'}."
+def _not_loaded(plugin: Plugin, cause: str) -> str:
+    cure = f"Try: pip install {plugin.distribution or f'rlhub-{plugin.name}'}."
+    return f"Plugin {plugin.name!r} is installed but could not be loaded: {cause.rstrip('.')}. {cure}"

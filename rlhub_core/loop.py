@@ -32,7 +32,8 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     Raises:
         KeyboardInterrupt, SystemExit: after SIGINT or SIGTERM, once the checkpoint is written.
     """
-    if show_progress if show_progress is not None else sys.stderr.isatty():
+    wanted = show_progress if show_progress is not None else sys.stderr.isatty()
+    if wanted and not any(isinstance(callback, ProgressBar) for callback in run.callbacks):
         run.callbacks = (*run.callbacks, ProgressBar())
     with _signals() as received, contextlib.ExitStack() as ending:
         ending.callback(run.close)
@@ -49,15 +50,17 @@ def drive(run: Run, show_progress: bool | None) -> Run:
 
 def _loop(run: Run, received: list[int]) -> None:
     observers = [c for c in run.callbacks if type(c).on_progress is not Callback.on_progress]
-    saved = run.restored is not None
     assert run.collector is not None
+    if run.restored is None:
+        run.save()  # so that a run can be resumed from its first moment on
+    saved = True
     for progress in run.algorithm.train(run.collector, run.experiment.steps):
         saved = False
         run.records.add(progress)
         try:
             stop = _tell(run, observers, progress)
         except Exception:
-            run.save()
+            run.save(whole=False)
             raise
         if stop is not None:
             run.stopped = str(stop)
@@ -71,8 +74,9 @@ def _loop(run: Run, received: list[int]) -> None:
 
 
 def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTraining | None:
-    """Show a progress to every callback, also when one of them wants to stop."""
-    stop = None
+    """Show a progress to every callback, also when one of them wants to stop, or fails."""
+    stop: StopTraining | None = None
+    failure: Exception | None = None
     for callback in observers:
         try:
             callback.on_progress(run, progress)
@@ -82,7 +86,9 @@ def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTr
             error.add_note(
                 f"raised by the callback {type(callback).__name__} at step {progress.steps}; the run is saved"
             )
-            raise
+            failure = failure or error
+    if failure is not None:
+        raise failure
     return stop
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from rlhub_core import config
-from rlhub_core.callbacks import Checkpoint
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, RunError, SpaceError, listed, squeezed
 from rlhub_core.experiment import Experiment
@@ -34,9 +34,6 @@ class Parts:
         return isinstance(self.algorithm, type)
 
 
-# from names to parts and back
-
-
 def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any]) -> Parts:
     """Return the parts that a recipe names, live objects in the places where it only mentions one.
 
@@ -52,22 +49,48 @@ def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any]) -> Par
     if missing:
         raise RunError(f"The recipe only mentions these live objects; pass them again: {listed(missing)}.")
     algorithm, env = live.get("algorithm"), live.get("env")
-    wrappers = _filled(experiment.wrappers, live.get("wrappers"))
-    callbacks = _filled(experiment.callbacks, live.get("callbacks"))
+    options = {name: value for name, value in experiment.environment_options.items() if not config.mentions(value)}
+    wrappers = _filled(experiment.wrappers, live.get("wrappers") or (), config.mention)
+    callbacks = _filled(experiment.callbacks, live.get("callbacks") or (), partial(_as_written, hub))
+    source = EnvironmentSource.of(experiment.environment if env is None else env, options, wrappers, hub)
     return Parts(
-        EnvironmentSource.of(
-            experiment.environment if env is None else env, experiment.environment_options, wrappers, hub
-        ),
+        replace(source, from_recipe=env is None),
         find_algorithm(hub, experiment.algorithm if algorithm is None else algorithm)[1],
         make_callbacks(hub, callbacks)[0],
         hub,
     )
 
 
-def _filled(written: Sequence[str], given: Sequence[Any] | None) -> list[Any]:
-    """Return what a recipe wrote, the objects among `given` in the places where it only mentions one."""
-    objects = [thing for thing in given or () if not isinstance(thing, str)]
-    return [objects.pop(0) if config.is_mention(text) and objects else text for text in written]
+def _filled(written: Sequence[str], given: Sequence[Any], write: Callable[[Any], str]) -> list[Any]:
+    """Return what a recipe wrote, each of the objects given again in the place where the recipe writes it.
+
+    Raises:
+        RunError: for an object that the recipe has no place for, or a place that was not filled.
+    """
+    filled: list[Any] = list(written)
+    for thing in given:
+        text = thing if isinstance(thing, str) else write(thing)
+        if text not in filled:
+            raise RunError(f"The recipe has no {text}. A resumed run goes on with what it has: {listed(written)}.")
+        if not isinstance(thing, str):
+            filled[filled.index(text)] = thing
+    missing = [thing for thing in filled if config.is_mention(thing)]
+    if missing:
+        raise RunError(f"The recipe only mentions these live objects; pass them again: {listed(missing)}.")
+    return filled
+
+
+def with_live_values(experiment: Experiment, given: Mapping[str, Any] | None) -> Experiment:
+    """Return a recipe with the live hyper-parameters that it could only mention or name.
+
+    Raises:
+        ConfigError: for any other hyper-parameter: a resumed run goes on with those of its recipe.
+    """
+    for name in given or ():
+        value = experiment.hyper_parameters.get(name)
+        if not (config.mentions(value) or (isinstance(value, str) and ":" in value)):
+            raise ConfigError(f"config: {name} is {value!r} in the recipe, and a run goes on with its recipe.")
+    return replace(experiment, hyper_parameters={**experiment.hyper_parameters, **(given or {})})
 
 
 def find_algorithm(hub: Hub, algorithm: Any) -> tuple[str, Any, AlgorithmSpec | None]:
@@ -122,13 +145,6 @@ def _as_written(hub: Hub, callback: Callback) -> str:
     return config.mention(callback)
 
 
-def names_checkpoint(callback: Any) -> bool:
-    """Return whether a callback, by name or as an object, is `core/checkpoint`."""
-    return isinstance(callback, Checkpoint) or (
-        isinstance(callback, str) and config.split_name(callback)[0] == "core/checkpoint"
-    )
-
-
 def as_mapping(given: Any) -> dict[str, Any]:
     """Return hyper-parameters given as a mapping, as a `Config`, or not at all, as a dict."""
     if dataclasses.is_dataclass(given) and not isinstance(given, type):
@@ -161,4 +177,4 @@ def check_fit(hub: Hub, algorithm: str, observation_space: Any, action_space: An
 
 def algorithm_spec(hub: Hub, name: str) -> AlgorithmSpec | None:
     """Return the spec of a named algorithm; None for a live object."""
-    return None if name.startswith("object:") else hub.find("algorithm", name)
+    return None if config.is_mention(name) else hub.find("algorithm", name)

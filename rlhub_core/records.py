@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from rlhub_core.errors import RunError
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.protocol import Episode, Progress
 
@@ -72,8 +75,10 @@ class Records:
         self._files.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return the running means and the length of each file."""
+        """Return the running means and the length of each file, once what they hold is on the disk."""
         self.flush()
+        for file in self._files.values():
+            os.fsync(file.fileno())
         sizes = {
             name: path.stat().st_size
             for name in (METRICS, EPISODES, EVALUATIONS)
@@ -87,10 +92,11 @@ class Records:
         self._sums = {name: list(pair) for name, pair in state["means"].items()}
         self._next_line = state["next_line"]
         for name in (METRICS, EPISODES, EVALUATIONS):
-            path = self.folder / name
+            path, size = self.folder / name, state["sizes"].get(name, 0)
+            if (path.stat().st_size if path.exists() else 0) < size:
+                raise RunError(f"{path} is shorter than it was at the checkpoint: lines are missing. Restore the file.")
             if path.exists():
-                with path.open("r+b") as file:
-                    file.truncate(min(state["sizes"].get(name, 0), path.stat().st_size))
+                os.truncate(path, size)
 
     def _note(self, name: str, number: float) -> None:
         pair = self._sums.get(name)
@@ -105,7 +111,8 @@ class Records:
         record["rollout/episodes"] = int(self._sums.get("rollout/return_mean", (0, 0))[1])
         record |= {name: total / count for name, (total, count) in sorted(self._sums.items())}
         record |= {f"hyper_parameters/{name}": float(number) for name, number in self._in_force(step).items()}
-        self._write(METRICS, json.dumps(record) + "\n")
+        finite = {name: number if math.isfinite(number) else None for name, number in record.items()}
+        self._write(METRICS, json.dumps(finite, allow_nan=False) + "\n")
         self._sums.clear()
         self._next_line = (step // self.log_every + 1) * self.log_every
         self.flush()
@@ -121,8 +128,8 @@ class Records:
         file.write(text)
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Return the lines of a run's `metrics.jsonl`; none where there is no such file."""
+def read_metrics(folder: Path) -> list[dict[str, float | None]]:
+    """Return the lines of a run's `metrics.jsonl`, with None for a number that is not finite."""
     return _json_lines(folder / METRICS)
 
 
@@ -131,8 +138,8 @@ def read_episodes(folder: Path) -> list[Episode]:
     path = folder / EPISODES
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [Episode(int(s), float(r), int(n), int(e)) for s, r, n, e in list(csv.reader(file))[1:]]
+    rows = csv.reader(_whole_lines(path)[1:])
+    return [Episode(int(s), float(r), int(n), int(e)) for s, r, n, e in rows]
 
 
 def read_evaluations(folder: Path) -> list[Evaluation]:
@@ -144,7 +151,9 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
 
 
 def _json_lines(path: Path) -> list[Any]:
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]  # the last may be torn by a kill
+    return [json.loads(line) for line in _whole_lines(path)] if path.exists() else []
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file without a last one that is being written, or was torn by a kill."""
+    return path.read_text().split("\n")[:-1]

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlhub_core import checkpoint, config, schedules, state
+from rlhub_core.callbacks import ProgressBar
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, listed
+from rlhub_core.errors import ConfigError, RunError, listed
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import Experiment
 from rlhub_core.parts import Parts, algorithm_spec, check_fit
-from rlhub_core.protocol import Actor, Algorithm, Episode
+from rlhub_core.protocol import Actor, Algorithm, Callback, Episode
 from rlhub_core.provenance import provenance
 from rlhub_core.records import Records, read_episodes, read_evaluations
 from rlhub_core.seeding import stream
@@ -34,6 +35,8 @@ class Run:
         collector: the environments it learns from (None for a run that was loaded to act).
         restored: "exact", "warm" or None: how the last resume went.
         stopped: why training ended before its last step, or "".
+        checkpoint_due: set by a callback to have a checkpoint written once every callback has seen this progress.
+        checkpoints_kept: newest checkpoints that are not deleted.
     """
 
     def __init__(self, experiment: Experiment, parts: Parts, folder: Path, *, for_acting: bool = False) -> None:
@@ -44,7 +47,7 @@ class Run:
         self.last_evaluation: Evaluation | None = None
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
-        self._keep = 2  # newest checkpoints
+        self.checkpoints_kept = 2
         self._earlier_seconds, self._begun = 0.0, time.monotonic()
         self.collector: Collector | None = None
         if for_acting:
@@ -112,10 +115,6 @@ class Run:
         self.records.evaluation(evaluation)
         self.last_evaluation = evaluation
 
-    def request_checkpoint(self, keep: int = 2) -> None:
-        """Have a checkpoint written once every callback has seen this progress, and the newest `keep` kept."""
-        self.checkpoint_due, self._keep = True, keep
-
     def close(self) -> None:
         """Close the records and the environments, but not an environment that the user made."""
         self.records.close()
@@ -154,8 +153,12 @@ class Run:
             parameter.check_range(values[parameter.name], self.experiment.algorithm)
         return values
 
-    def save(self) -> None:
-        """Write a checkpoint and prune older ones; only where the algorithm's iterator has just yielded."""
+    def save(self, *, whole: bool = True) -> None:
+        """Write a checkpoint and prune older ones; only where the algorithm's iterator has just yielded.
+
+        Args:
+            whole: False where a callback has failed half way: then a resume from here is `warm`.
+        """
 
         def fill(folder: Path) -> dict[str, Any]:
             for name in ("algorithm", "collector", "callbacks"):
@@ -163,28 +166,27 @@ class Run:
             self.algorithm.save(folder / "algorithm")
             if self.collector is not None:
                 self.collector.save(folder / "collector")
-            for index, callback in enumerate(self.callbacks):
-                part = folder / "callbacks" / f"{index}-{type(callback).__name__}"
-                part.mkdir()
-                callback.save(part)
-            evaluation = self.last_evaluation
+            seen = self.last_evaluation
+            for name, callback in self._stateful():
+                (folder / "callbacks" / name).mkdir()
+                callback.save(folder / "callbacks" / name)
             state.save(
                 folder,
                 "run",
                 {
                     "seconds": self.seconds,
                     "records": self.records.state(),
-                    "last_evaluation": dataclasses.asdict(evaluation) if evaluation else None,
+                    "last_evaluation": dataclasses.asdict(seen) if seen else None,
                 },
             )
             return {
-                "resume": "exact" if self._exact() else "warm",
+                "resume": "exact" if whole and self._exact() else "warm",
                 "stopped": self.stopped,
                 "provenance": self.provenance,
             }
 
         checkpoint.write(self.folder / "checkpoints", self.steps, fill)
-        checkpoint.prune(self.folder / "checkpoints", self._keep)
+        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept)
         self.last_checkpoint, self.checkpoint_due = self.steps, False
 
     def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -193,11 +195,13 @@ class Run:
         saved = state.load(folder, "run")
         exact = manifest["resume"] == "exact"
         if self.collector is not None:
-            exact = self.collector.load(folder / "collector") and exact
-            for index, callback in enumerate(self.callbacks):
-                part = folder / "callbacks" / f"{index}-{type(callback).__name__}"
-                if part.is_dir():
-                    callback.load(part)
+            if not self.collector.load(folder / "collector"):
+                exact = False
+                print(
+                    "The environments did not come back to where they were; they go on with new episodes.",
+                    file=sys.stderr,
+                )
+            self._restore_callbacks(folder / "callbacks")
             self.records.restore(saved["records"])
             exact = self._same_ground(manifest["provenance"]) and exact
         self._earlier_seconds, self._begun = saved["seconds"], time.monotonic()
@@ -206,21 +210,39 @@ class Run:
         self.last_checkpoint = manifest["step"]
         self.restored = "exact" if exact else "warm"
 
+    def _stateful(self) -> list[tuple[str, Callback]]:
+        """Return the callbacks of the recipe with the name of their folder in a checkpoint."""
+        recorded = (callback for callback in self.callbacks if not isinstance(callback, ProgressBar))
+        return [(f"{index}-{type(callback).__name__}", callback) for index, callback in enumerate(recorded)]
+
+    def _restore_callbacks(self, folder: Path) -> None:
+        ours = [name for name, _ in self._stateful()]
+        theirs = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        if sorted(ours) != theirs:
+            raise RunError(
+                f"The run was saved with callbacks {listed(theirs)}, not {listed(ours)}. Pass the same ones."
+            )
+        for name, callback in self._stateful():
+            callback.load(folder / name)
+
     def _exact(self) -> bool:
         spec = algorithm_spec(self._parts.hub, self.experiment.algorithm)
-        return spec.exact_resume if spec else True
+        on_gpu = str(getattr(self.algorithm, "device", "")).startswith("cuda")  # whose sums depend on their order
+        return not on_gpu and (spec.exact_resume if spec else True)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Return what the run is made with: versions, platform, threads, facts of the environment."""
-        names = (self.experiment.algorithm, self.experiment.environment, *self.experiment.callbacks)
+        recipe = self.experiment
+        names = (recipe.algorithm, recipe.environment, *recipe.callbacks, *recipe.wrappers)
         plugins = [plugin for name in names if (plugin := self._parts.hub.provider(name))]
-        return provenance([plugin.distribution for plugin in plugins], dict(self._facts))
+        facts = provenance([plugin.distribution for plugin in plugins], dict(self._facts))
+        return facts | {"device": str(getattr(self.algorithm, "device", recipe.device))}
 
     def _same_ground(self, before: Mapping[str, Any]) -> bool:
         """Return whether versions and threads are those of the checkpoint; say which are not."""
         now = self.provenance
-        names = ("python", "torch_threads", "environment")
+        names = ("python", "torch_threads", "device", "environment")
         changed = [f"{name} {before[name]} -> {now[name]}" for name in names if before[name] != now[name]]
         changed += [
             f"{name} {version} -> {now['distributions'].get(name)}"

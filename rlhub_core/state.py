@@ -59,13 +59,18 @@ def _flatten(node: Any, where: str, arrays: dict[str, np.ndarray[Any, Any]]) -> 
     if isinstance(node, Mapping):
         if not all(isinstance(key, str) and not key.startswith("$") for key in node):
             raise TypeError(f"The state at {where or '/'} has keys that are no plain strings: {list(node)[:5]}.")
-        return {key: _flatten(child, f"{where}/{key}", arrays) for key, child in node.items()}
+        return {key: _flatten(child, f"{where}/{_escaped(key)}", arrays) for key, child in node.items()}
     if isinstance(node, (list, tuple)):
         children = [_flatten(child, f"{where}/{index}", arrays) for index, child in enumerate(node)]
         return {_TUPLE: children} if isinstance(node, tuple) else children
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
     raise TypeError(f"The state at {where or '/'} is a {type(node).__name__}, which cannot be saved.")
+
+
+def _escaped(key: str) -> str:
+    """Return a key as a JSON Pointer writes it (RFC 6901), so that no two places share a name."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _unflatten(node: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

@@ -17,7 +17,7 @@ from rlhub_core.errors import CheckpointError, ConfigError, RunError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
-from rlhub_core.parts import Parts, as_mapping, find_algorithm, find_parts, make_callbacks, names_checkpoint, presets
+from rlhub_core.parts import Parts, as_mapping, find_algorithm, find_parts, make_callbacks, presets, with_live_values
 from rlhub_core.run import Run
 
 
@@ -71,6 +71,8 @@ def train(
     """
     hub = hub or default_hub()
     name, maker, spec = find_algorithm(hub, algorithm)
+    if not isinstance(maker, type) and config is not None:
+        raise ConfigError("An algorithm object has its hyper-parameters already; pass its class to choose others.")
     source = EnvironmentSource.of(env, env_options, wrappers, hub)
     settings: dict[str, Any] = {
         "steps": steps,
@@ -91,9 +93,9 @@ def train(
     callbacks = settings.pop("callbacks", ())
     if isinstance(settings["steps"], int):
         settings.setdefault("log_every", max(100, settings["steps"] // 1000))
-        if not any(names_checkpoint(callback) for callback in callbacks):
-            callbacks = (*callbacks, Checkpoint(every=max(1, settings["steps"] // 10)))
     made, written = make_callbacks(hub, callbacks)
+    if isinstance(settings["steps"], int) and not any(isinstance(callback, Checkpoint) for callback in made):
+        made, written = make_callbacks(hub, (*callbacks, Checkpoint(every=max(1, settings["steps"] // 10))))
     experiment = Experiment(
         algorithm=name,
         environment=source.origin if isinstance(source.origin, str) else mention(source.origin),
@@ -122,6 +124,8 @@ def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None
             folder.rmdir()
         raise
     with only_writer(folder):
+        if (folder / FILE).exists():
+            raise RunError(f"{folder} holds another run by now. Choose another folder.")
         run.experiment.write(folder)
         (folder / "provenance.json").write_text(json.dumps(run.provenance, indent=1))
         return drive(run, progress)
@@ -151,8 +155,8 @@ def resume(
     Args:
         folder: of the run.
         steps: a new last step, to train longer than the recipe says.
-        algorithm, env, callbacks, wrappers, config: the live objects the run was started with, where it was; names
-            need not be passed again.
+        algorithm, env, callbacks, wrappers, config: the live objects the run was started with, where it was; what the
+            recipe names need not be passed again, and nothing else can be changed.
         progress: as for `train`.
         hub: where names are looked up.
 
@@ -167,14 +171,15 @@ def resume(
     live = {"algorithm": algorithm, "env": env, "callbacks": callbacks, "wrappers": wrappers, "config": config}
     parts = find_parts(experiment, hub or default_hub(), live)
     with only_writer(folder):
+        checkpoint.recover(folder / "checkpoints")
         newest, manifest = _newest(folder)
-        experiment = dataclasses.replace(experiment, hyper_parameters={**experiment.hyper_parameters, **(config or {})})
-        run = Run(experiment, parts, folder)
+        checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
+        run = Run(with_live_values(experiment, config), parts, folder)
         run.restore(newest, manifest)
         if steps is not None:
             run.experiment.write(folder)
         if run.restored == "warm":
-            _say(f"{folder} resumes warm, not exact: it goes on from step {run.steps:,} with new episodes.")
+            print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
         return drive(run, progress)
 
 
@@ -203,8 +208,7 @@ def load(
     acting = dataclasses.replace(experiment, callbacks=())
     parts = find_parts(acting, hub or default_hub(), {"algorithm": algorithm, "env": env, "config": config})
     chosen, manifest = _newest(folder, step)
-    experiment = dataclasses.replace(experiment, hyper_parameters={**experiment.hyper_parameters, **(config or {})})
-    run = Run(experiment, parts, folder, for_acting=True)
+    run = Run(with_live_values(experiment, config), parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
 
@@ -237,9 +241,5 @@ def _newest(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]
             return path, checkpoint.verify(path)
         except CheckpointError as error:
             damage.append(str(error))
-            _say(str(error))
+            print(error, file=sys.stderr)
     raise CheckpointError(" ".join(damage))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -156,7 +156,7 @@ def test_train_a_recipe_again(run: Path, tmp_path: Path) -> None:
         (
             (*TRAIN, "--steps", 9, "--callback", "toy/cuont"),
             "No callback is called 'toy/cuont'. Did you mean 'toy/count'? Installed: core/checkpoint, core/evaluate, "
-            "core/progress, core/stop_on_return, toy/count, toy/fail.",
+            "core/progress, core/stop_on_return, toy/count, toy/die, toy/fail.",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_doctor_finds_two_claims(toy: Path, install: Callable[..., Path], on_pat
 
 
 def test_plugins() -> None:
-    assert "toy\tworks\trlhub-toy 1.0\t2 environments, 1 algorithm, 2 callbacks, 1 wrapper" in rlhub("plugins").stdout
+    assert "toy\tworks\trlhub-toy 1.0\t2 environments, 1 algorithm, 3 callbacks, 1 wrapper" in rlhub("plugins").stdout
 
 
 def test_resume(run: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_failure_names_its_cause_and_keeps_the_run(tmp_path: Path, monkeypatch
         "RuntimeError: the disc is full. raised by the callback Fail at step 1; the run is saved. "
         "For the traceback, set RLHUB_DEBUG=1."
     )
-    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [1]
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [0, 1]
     monkeypatch.setenv("RLHUB_DEBUG", "1")
     assert "Traceback" in rlhub(*arguments, "--out", tmp_path / "other").stderr
 
@@ -297,7 +297,8 @@ def test_a_signal_saves_and_the_run_resumes(number: signal.Signals, tmp_path: Pa
     assert process.returncode == 128 + number
     assert f"Go on with: rlhub resume {folder}" in said
     assert "Traceback" not in said
-    (step,) = checkpoint.steps(folder / "checkpoints")
+    first, step = checkpoint.steps(folder / "checkpoints")
+    assert first == 0  # a run can be resumed from its first moment on
     assert rlhub("resume", folder, "--steps", step + 20, "-q").stdout.startswith(
         f"toy/random on toy/Corridor-v0: {step + 20:,} steps"
     )

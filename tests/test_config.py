@@ -50,11 +50,25 @@ def test_text_is_read_as_the_type_says(name: str, text: str, expected: Any) -> N
         ({"learning_rte": 1}, "deep/dqn has no hyper-parameter 'learning_rte'. Did you mean 'learning_rate'?"),
         (
             {"lr": 1},
-            "deep/dqn has no hyper-parameter 'lr'. "
+            "deep/dqn has no hyper-parameter 'lr'. Did you mean 'learning_rate'?",
+        ),
+        (
+            {"momentum": 1},
+            "deep/dqn has no hyper-parameter 'momentum'. "
             "It has: activation, batch_size, clip, hidden_sizes, learning_rate, normalise.",
         ),
         ({"batch_size": "many"}, "deep/dqn: batch_size must be int, not 'many'."),
         ({"batch_size": 1.5}, "deep/dqn: batch_size must be int, not 1.5."),
+        ({"batch_size": True}, "deep/dqn: batch_size must be int, not True."),
+        (
+            {"batch_size": "linear(1)"},
+            "deep/dqn: batch_size: 'linear(1)' is not a schedule: linear takes numbers (start, end, over).",
+        ),
+        (
+            {"activation": "nets:Mine"},
+            "deep/dqn: activation must be 'relu' or 'tanh', not 'nets:Mine'. A recipe only names live objects; "
+            "pass it again.",
+        ),
         ({"batch_size": 0}, "deep/dqn: batch_size must be at least 1, not 0."),
         ({"learning_rate": -1.0}, "deep/dqn: learning_rate must be at least 0, not -1.0."),
         ({"batch_size": "linear(1,2,3)"}, "deep/dqn: batch_size cannot follow a schedule; it must be int."),

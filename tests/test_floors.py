@@ -26,7 +26,7 @@ SAME_FLOOR = {  # who may look at a neighbour
     "records": set(),
     "callbacks": set(),
     "parts": {"experiment", "callbacks"},
-    "run": {"experiment", "records", "provenance", "parts"},
+    "run": {"experiment", "records", "provenance", "callbacks", "parts"},
     "loop": {"callbacks", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
     "media": {"film", "curves"},

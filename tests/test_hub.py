@@ -112,7 +112,8 @@ def test_a_target_that_cannot_be_imported_names_its_plugin() -> None:
             yield CallbackSpec("late/x", "no_such_module:X", "")
 
     with pytest.raises(
-        PluginError, match=r"late/x of plugin 'late' could not be loaded: ModuleNotFoundError: no_such_module"
+        PluginError,
+        match=r"Plugin 'late' is installed but could not be loaded: ModuleNotFoundError: no_such_module\. Try: ",
     ):
         private(late=Missing()).load("callback", "late/x")
 

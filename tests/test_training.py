@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, config
+from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, checkpoint, config
+from rlhub_core.callbacks import StopOnReturn
 from rlhub_core.testing import ConstantValue, StopAt, check_exact_resume
 
 
@@ -273,3 +274,78 @@ def test_an_environment_may_be_adapted_or_refused() -> None:
         rlhub.adapt(3)
     env = gymnasium.make("CartPole-v1")
     assert rlhub.adapt(env) is env
+
+
+def test_a_recipe_imports_nothing_that_is_not_installed(tmp_path: Path) -> None:
+    train()
+    Path("evil.py").write_text("from pathlib import Path\nPath('was_here').touch()\n")
+    recipe = Path("run/experiment.toml")
+    recipe.write_text(recipe.read_text().replace('"toy/Corridor-v0"', '"evil:CartPole-v1"'))
+    with pytest.raises(RunError, match="'evil' is no installed package, and code named in a recipe is not imported"):
+        rlhub.load("run")
+    assert not Path("was_here").exists()
+
+
+def test_an_environment_object_is_itself() -> None:
+    env = gymnasium.make("CartPole-v1", max_episode_steps=7)
+    env.unwrapped.force_mag = 0.0
+    run = rlhub.train("toy/random", env, steps=30, folder="run")
+    assert run.collector is not None
+    assert run.collector.env.envs[0] is env  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="Evaluating during training needs a second CartPole-v1"):
+        rlhub.train("toy/random", env, steps=30, folder="other", callbacks=["core/evaluate:every=10"])
+
+
+def test_what_a_checkpoint_callback_keeps_is_kept_over_a_resume() -> None:
+    train(callbacks=["core/checkpoint:every=40,keep=10"])
+    assert len(checkpoint.steps(Path("run/checkpoints"))) == 10
+    rlhub.resume("run", steps=410)
+    assert len(checkpoint.steps(Path("run/checkpoints"))) == 10
+
+
+def test_a_damaged_newer_checkpoint_never_costs_a_good_older_one() -> None:
+    train(callbacks=["core/checkpoint:every=200,keep=1"], steps=400)
+    train(callbacks=["core/checkpoint:every=200,keep=2"], steps=400, folder="two")
+    Path("two/checkpoints/000000000400/run.json").write_text("{}")
+    rlhub.resume("two", steps=300)
+    assert checkpoint.steps(Path("two/checkpoints")) == [200, 300]
+
+
+def test_a_run_can_be_resumed_from_its_first_moment_on() -> None:
+    child = os.fork()
+    if child == 0:
+        train(config={"pause": 0.0}, callbacks=["toy/die"])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert checkpoint.steps(Path("run/checkpoints")) == [0]
+    assert rlhub.load("run").steps == 0
+
+
+def test_a_resumed_run_goes_on_with_its_recipe() -> None:
+    train(callbacks=[StopAt(100)], config={"right": 0.6})
+    with pytest.raises(ConfigError, match=r"config: right is 0\.6 in the recipe, and a run goes on with its recipe"):
+        rlhub.resume("run", callbacks=[StopAt(0)], config={"right": 0.9})
+    with pytest.raises(RunError, match="The recipe has no core/evaluate:every=5"):
+        rlhub.resume("run", callbacks=[StopAt(0), "core/evaluate:every=5"])
+    with pytest.raises(ConfigError, match="pass its class to choose others"):
+        rlhub.train(rlhub.load("run").algorithm, ConstantValue, steps=5, config={"right": 0.2})
+
+
+def test_a_torn_last_line_is_no_line() -> None:
+    run = train()
+    with (run.folder / "episodes.csv").open("a") as file:
+        file.write("99,1.0,")
+    before = len(run.episodes)
+    assert before == len((run.folder / "episodes.csv").read_text().splitlines()) - 2
+
+
+def test_callbacks_that_are_used_again_begin_again() -> None:
+    stop = StopOnReturn(value=-100, window=5)
+    first, second = (train(folder=name, callbacks=[stop]) for name in ("a", "b"))
+    assert first.steps == second.steps < 400
+    with pytest.raises(ConfigError, match="of=evaluation needs core/evaluate"):
+        train(folder="c", callbacks=["core/stop_on_return:value=1,of=evaluation"])
+
+
+def test_lives_are_needed_where_a_lost_one_shall_count() -> None:
+    with pytest.raises(rlhub.EnvironmentContractError, match="tells of lives in its info"):
+        train(terminal_on_life_loss=True)

@@ -31,6 +31,7 @@ def rlhub_callbacks() -> Iterator[CallbackSpec]:
     """Offer callbacks."""
     yield CallbackSpec("toy/count", "rlhub_toy.parts:Count", "counts episodes")
     yield CallbackSpec("toy/fail", "rlhub_toy.parts:Fail", "raises an error")
+    yield CallbackSpec("toy/die", "rlhub_toy.parts:Die", "ends the process at once")
 
 
 @hookimpl

@@ -5,6 +5,7 @@ Mnih et al., "Human-level control through deep reinforcement learning", Nature 5
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,18 +68,16 @@ class DQN:
         self.observation_space = observation_space
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
         self.device = choose_device(device)
-        self.rng = np.random.default_rng(seed)
-        self.network, self.target_network = (
-            make_network(
-                observation_space,
-                self.actions,
-                factory=config.network,
-                hidden_sizes=config.hidden_sizes,
-                activation=config.activation,
-                seed=seed,
-            ).to(self.device)
-            for _ in range(2)
-        )
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.network = make_network(
+            observation_space,
+            self.actions,
+            factory=config.network,
+            hidden_sizes=config.hidden_sizes,
+            activation=config.activation,
+            seed=seed,
+        ).to(self.device)
+        self.target_network = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=value(config.learning_rate, 0), eps=config.adam_epsilon, fused=True
         )
@@ -89,12 +88,13 @@ class DQN:
         """Act, remember, and learn from what is remembered."""
         config = self.config
         replay = self.replay = self.replay or self._make_replay(collector.num_envs)
-        act = self.actor(explore=True)
+        act = self._epsilon_greedy(self.rng)
         while self.steps < until:
             updates = 0
-            while not updates:
+            while not updates and self.steps < until:
                 first = collector.first
-                replay.add(collector.step(act(collector.observations, first)), first)
+                transition = collector.step(act(collector.observations, first))
+                replay.add(transition, transition.action - self.first_action, first)
                 updates = self._passed(whole(config.train_every, self.steps), collector.steps)
                 if self._passed(whole(config.target_update_every, self.steps), collector.steps):
                     self.target_network.load_state_dict(self.network.state_dict())
@@ -111,6 +111,7 @@ class DQN:
         assert self.replay is not None
         batch = self.replay.sample(whole(config.batch_size, step), self.rng)
         observation, action, reward, next_observation, terminated = map(self._tensor, batch)
+        self.network.train()
         with torch.no_grad():
             best = self.target_network(next_observation).max(dim=1).values  # [N]
             target = reward + value(config.discount, step) * ~terminated * best  # [N] equation 2
@@ -121,19 +122,20 @@ class DQN:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), value(config.max_grad_norm, step))
         self.optimizer.step()
+        self.network.eval()  # as which it acts
         return {"loss": loss.item(), "q_value": q.detach().mean().item(), "gradient_norm": norm.item()}
 
     def actor(self, *, explore: bool = False) -> Actor:
-        """Return the greedy policy, or the ε-greedy one that training uses."""
+        """Return the greedy policy, or an ε-greedy one that draws from a stream of its own."""
+        if explore:
+            return self._epsilon_greedy(np.random.default_rng((self.seed, self.steps)))
+        return lambda observations, first: self._greedy(observations) + self.first_action
 
+    def _epsilon_greedy(self, rng: np.random.Generator) -> Actor:
         def act(observations: Any, first: NDArray[np.bool_]) -> NDArray[np.int64]:
-            if explore:
-                epsilon = value(self.config.epsilon, self.steps)
-                wander = self.rng.random(len(first)) < epsilon  # [B]
-                random = self.rng.integers(self.actions, size=len(first))  # [B]
-                chosen = random if wander.all() else np.where(wander, random, self._greedy(observations))
-            else:
-                chosen = self._greedy(observations)
+            wander = rng.random(len(first)) < value(self.config.epsilon, self.steps)  # [B]
+            random = rng.integers(self.actions, size=len(first))  # [B]
+            chosen = random if wander.all() else np.where(wander, random, self._greedy(observations))
             return chosen + self.first_action
 
         return act

@@ -27,6 +27,7 @@ class Encode(nn.Module):
         self.classes = int(space.n) if isinstance(space, Discrete) else None
         self.start = int(space.start) if isinstance(space, Discrete) else 0
         self.channels_last = is_image(space) and _channels_last(space)
+        self.stacked = is_image(space) and len(space.shape or ()) == 4
         self.scale = 1 / 255 if isinstance(space, Box) and space.dtype == "uint8" else 1.0
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -36,13 +37,16 @@ class Encode(nn.Module):
         inputs = observations.float()
         if self.scale != 1.0:
             inputs = inputs * self.scale
+        if self.stacked:  # [B, k, H, W, C]: a stack of colour images
+            return inputs.permute(0, 1, 4, 2, 3).flatten(1, 2)
         return inputs.permute(0, 3, 1, 2) if self.channels_last else inputs
 
 
 def nature_cnn(space: Space[Any], outputs: int) -> nn.Module:
     """Return the network of Mnih et al. (2015), table 1, for images of any size from 36 × 36 on."""
     shape = space.shape or ()
-    channels = shape[-1] if _channels_last(space) else shape[0]
+    with torch.no_grad():
+        channels = Encode(space)(torch.zeros(1, *shape)).shape[1]
     trunk = nn.Sequential(
         Encode(space),
         nn.Conv2d(channels, 32, 8, 4),
@@ -91,6 +95,7 @@ def make_network(
             network = nature_cnn(space, outputs)
         else:
             network = mlp(space, outputs, hidden_sizes, activation)
+        network.eval()
         with torch.no_grad():
             given = tuple(network(torch.as_tensor(space.sample())[None]).shape)
     if given != (1, outputs):
@@ -101,9 +106,9 @@ def make_network(
 def is_image(space: Space[Any]) -> bool:
     """Return whether a space is of images, large enough for the Nature CNN."""
     shape = space.shape or ()
-    if not isinstance(space, Box) or len(shape) != 3:
+    if not isinstance(space, Box) or len(shape) not in (3, 4):
         return False
-    sides = shape[:2] if _channels_last(space) else shape[1:]
+    sides = shape[1:3] if len(shape) == 4 else shape[:2] if _channels_last(space) else shape[1:]
     return min(sides) >= SMALLEST_IMAGE
 
 
@@ -113,7 +118,14 @@ def _channels_last(space: Space[Any]) -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is a GPU where there is one."""
+    """Return the device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        ConfigError: for one that is unknown or not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error

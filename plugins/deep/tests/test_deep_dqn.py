@@ -49,9 +49,8 @@ def test_the_loss_is_that_of_the_target_by_hand(terminated: bool, truncated: boo
     algorithm.replay = algorithm._make_replay(1)
     observation, successor = np.array([[0.1, -0.4]], np.float32), np.array([[0.3, 0.8]], np.float32)
     flags = np.array([terminated]), np.array([truncated])
-    algorithm.replay.add(
-        Transition(observation, np.array([2]), np.array([0.7]), successor, *flags, {}), np.array([True])
-    )
+    transition = Transition(observation, np.array([2]), np.array([0.7]), successor, *flags, {})
+    algorithm.replay.add(transition, transition.action, np.array([True]))
     q = algorithm.network(torch.as_tensor(observation))[0, 2].item()
     best = algorithm.target_network(torch.as_tensor(successor)).max().item()
     error = 0.7 + (0.0 if terminated else 0.9 * best) - q  # a truncation bootstraps, a termination does not
@@ -110,6 +109,17 @@ def test_actions_begin_where_the_space_begins() -> None:
         np.zeros((99, 2), np.float32), np.zeros(99, bool)
     )
     assert set(actions.tolist()) == {5, 6, 7}
+
+    class Offset(ActionAndObservationMatter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_space = Discrete(2, start=3)
+
+        def reward(self, seen: float, action: int) -> float:
+            return super().reward(seen, action - 3)
+
+    run = rlhub.train("deep/dqn", Offset, steps=1_200, num_envs=2, config=QUICK)
+    assert rlhub.evaluate(run, episodes=20).mean == 1.0
 
 
 def test_one_seed_gives_one_network_and_leaves_the_global_stream_alone() -> None:

@@ -45,7 +45,7 @@ def test_what_is_drawn_is_what_happened(stack: int, num_envs: int, capacity: int
     space = Box(0, np.inf, (max(1, stack), SIDE, SIDE), np.float32)
     replay, happened = Replay(capacity, num_envs, space, stack), {}
     for transition, first in life(max(1, stack), 400, num_envs):
-        replay.add(transition, first)
+        replay.add(transition, transition.action, first)
         for env in range(num_envs):
             happened[float(transition.next_observation[env, -1, 0, 0])] = (transition, env)
     batch = replay.sample(2_000, np.random.default_rng(1))
@@ -67,11 +67,11 @@ def test_restored_it_draws_the_same() -> None:
     replay, restored = Replay(200, 2, space, STACK), Replay(200, 2, space, STACK)
     history = list(life(STACK, 150, 2))
     for transition, first in history[:100]:
-        replay.add(transition, first)
+        replay.add(transition, transition.action, first)
     restored.restore({name: np.array(value) for name, value in replay.state().items()})
     for transition, first in history[100:]:
-        replay.add(transition, first)
-        restored.add(transition, first)
+        replay.add(transition, transition.action, first)
+        restored.add(transition, transition.action, first)
     for ours, theirs in zip(*(r.sample(64, np.random.default_rng(3)) for r in (replay, restored)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -81,13 +81,27 @@ def test_frames_are_stored_once() -> None:
     assert Replay(1_000, 1, space, 4).frames.nbytes == 1_000 * 84 * 84
 
 
-def test_observations_that_are_no_stacks_are_found_out() -> None:
+@pytest.mark.parametrize("capacity", [60, 5_000])
+def test_successors_that_do_not_continue_their_stack_are_kept_whole(capacity: int) -> None:
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 255, (2, 1, 3, 8, 8), np.uint8)
-    zero = np.zeros(1)
-    replay = Replay(100, 1, Box(0, 255, (3, 8, 8), np.uint8), 3)
-    with pytest.raises(ConfigError, match=r"no stacks of frames\. Set frame_stack=1\."):
-        replay.add(Transition(pictures[0], zero, zero, pictures[1], zero > 0, zero > 0, {}), zero == 0)
+    replay, happened = Replay(capacity, 2, Box(0, 255, (3, 8, 8), np.uint8), 3), {}
+    observations = rng.integers(0, 255, (2, 3, 8, 8), np.uint8)
+    first = np.ones(2, np.bool_)
+    for step in range(300):
+        successors = np.concatenate([observations[:, 1:], rng.integers(0, 255, (2, 1, 8, 8), np.uint8)], axis=1)
+        if step % 5 == 0:  # time passed unseen in one of them
+            successors[step % 2] = rng.integers(0, 255, (3, 8, 8), np.uint8)
+        zero = np.zeros(2)
+        transition = Transition(observations, np.array([step, step]), zero, successors, zero > 0, zero > 0, {})
+        replay.add(transition, transition.action, first)
+        for env in range(2):
+            happened[successors[env].tobytes()] = (observations[env], step)
+        observations, first = successors, np.zeros(2, np.bool_)
+    batch = replay.sample(500, rng)
+    for index in range(500):
+        observation, step = happened[batch.next_observation[index].tobytes()]
+        np.testing.assert_array_equal(batch.observation[index], observation)
+        assert batch.action[index] == step
 
 
 def test_how_many_frames_a_stack_has() -> None:
@@ -100,5 +114,5 @@ def test_how_many_frames_a_stack_has() -> None:
 
 
 def test_a_buffer_too_small_says_how_small_it_may_be() -> None:
-    with pytest.raises(ConfigError, match="buffer_size 10 is too small for 8 environments: at least 48"):
+    with pytest.raises(ConfigError, match="buffer_size 10 is too small for 8 environments: at least 72"):
         Replay(10, 8, Box(0, 255, (4, 84, 84), np.uint8), 4)

@@ -21,6 +21,7 @@ import numpy as np
 import torch as th
 from gymnasium import Space
 from numpy.typing import NDArray
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -72,7 +73,11 @@ class SB3Algorithm:
         self._name = f"sb3/{type(self).__name__.lower()}"
         check_spaces(observation_space, action_space, self._name)
         self._spaces = observation_space, action_space
-        self._config, self._seed, self._total_steps, self._device = config, seed, total_steps, get_device(device)
+        self._config, self._seed, self._total_steps = config, seed, total_steps
+        try:
+            self._device = get_device(device)
+        except RuntimeError as error:
+            raise ConfigError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
         self._schedules = Schedules(config)
         self._streams = Streams(seed, self._device)
         self._replay_folder: Path | None = None  # where a replay buffer waits to be read
@@ -119,7 +124,12 @@ class SB3Algorithm:
     def save(self, folder: Path) -> None:
         """Write the model, its generators and its replay buffer."""
         self._read_replay()
-        saved = {"num_envs": self._model.n_envs, "streams": self._streams.state(), **saving.model_state(self._model)}
+        saved = {
+            "num_envs": self._model.n_envs,
+            "total_steps": self._total_steps,
+            "streams": self._streams.state(),
+            **saving.model_state(self._model),
+        }
         state.save(folder, "algorithm", saved)
         buffer = getattr(self._model, "replay_buffer", None)
         if buffer is not None:
@@ -134,7 +144,7 @@ class SB3Algorithm:
         saved = state.load(folder, "algorithm")
         with warnings.catch_warnings(action="ignore"):
             self._model = self._build(saved["num_envs"])
-        self._provisional = False
+        self._provisional, self._total_steps = False, saved["total_steps"]
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
         self._replay_folder = folder if getattr(self._model, "replay_buffer", None) is not None else None
@@ -184,7 +194,12 @@ class SB3Algorithm:
         with self._streams:
             self._schedules.apply(model, self.steps)
             with contextlib.suppress(_PausedError):
-                remaining = max(self._total_steps, until) - self.steps
+                # SB3 measures its progress by the total it is given: a run that is made longer keeps its first one,
+                # and has its exploration at the end from there on
+                over = self.steps >= self._total_steps
+                if over and isinstance(model, DQN):
+                    model.exploration_schedule = lambda left: model.exploration_final_eps
+                remaining = (until if over else self._total_steps) - self.steps
                 model.learn(remaining, callback=pause, log_interval=sys.maxsize, reset_num_timesteps=False)
 
     def _read_replay(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, make_dataclass
@@ -159,6 +160,8 @@ def _imported(given: Any, owner: str) -> Any:
         return [_imported(child, owner) for child in given]
     if not (isinstance(given, str) and ":" in given):
         return given
+    if re.split("[.:]", given)[0] not in ("torch", "stable_baselines3"):  # a recipe must not run code of its own
+        raise ConfigError(f"{owner}: {given!r} is not imported: only torch's and stable_baselines3's classes are.")
     try:
         found = load_target(given)
     except (ImportError, AttributeError, ValueError) as error:

@@ -51,7 +51,8 @@ def test_misfit_names_what_fits(tmp_path):
         ("sb3/ppo", {"policy": "FooPolicy"}, "sb3/ppo: Policy FooPolicy unknown"),
         ("sb3/ppo", {"use_sde": True}, "sb3/ppo: generalized State-Dependent Exploration"),
         ("sb3/dqn", {"train_freq": [4, "hours"]}, "sb3/dqn: The unit of the `train_freq` must be"),
-        ("sb3/ppo", {"policy_kwargs": {"activation_fn": "os:system"}}, "'os:system' is no torch module"),
+        ("sb3/ppo", {"policy_kwargs": {"activation_fn": "os:system"}}, "'os:system' is not imported"),
+        ("sb3/ppo", {"policy_kwargs": {"activation_fn": "torch.nn:functional"}}, "is no torch module"),
         ("sb3/ppo", {"policy_kwargs": {"activation_fn": "torch.nn:Nothing"}}, "'torch.nn:Nothing' cannot be imported"),
     ],
 )
