@@ -288,7 +288,7 @@ def test_a_recipe_imports_nothing_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_an_environment_object_is_itself() -> None:
     env = gymnasium.make("CartPole-v1", max_episode_steps=7)
-    env.unwrapped.force_mag = 0.0
+    env.unwrapped.force_mag = 0.0  # type: ignore[attr-defined]
     run = rlhub.train("toy/random", env, steps=30, folder="run")
     assert run.collector is not None
     assert run.collector.env.envs[0] is env  # type: ignore[attr-defined]
