@@ -70,6 +70,7 @@ class Collector:
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
         self._begun = np.zeros(self.num_envs, np.int64)  # [B] vector step of its seeded reset
+        self._oldest = 0  # vector step at which the oldest running stretch began
         self._log = ActionLog()
         self._returns = np.zeros(self.num_envs)  # [B] of the running episodes
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
@@ -120,9 +121,7 @@ class Collector:
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """Leave the running episodes of some environments [B] and begin new ones there, from seeds of their own."""
-        self._stretch[which] += 1
-        self._begun[which] = self._time
-        self._log.forget(int(self._begun.min()))
+        self._next_stretch(which)
         self._reset(which, _where(which, self._seeds(self._stretch)))
         self.first = self._lengths == 0
 
@@ -143,7 +142,7 @@ class Collector:
                 "time": self._time,
                 "stretch": self._stretch,
                 "begun": self._begun,
-                "actions": self._log.tail(int(self._begun.min())),
+                "actions": self._log.tail(self._oldest),
                 "returns": self._returns,
                 "lengths": self._lengths,
                 "evidence": self._evidence,
@@ -163,7 +162,8 @@ class Collector:
                 f"The collector was saved with {len(saved['stretch'])} environments, not {self.num_envs}."
             )
         self._stretch, self._begun = saved["stretch"], saved["begun"]
-        self._log = ActionLog(saved["actions"], start=int(self._begun.min()))
+        self._oldest = int(self._begun.min())
+        self._log = ActionLog(saved["actions"], start=self._oldest)
         self._replay(saved["time"])
         self.steps, self._time = saved["steps"], saved["time"]
         self._ended = [Episode(*episode) for episode in saved["ended"]]
@@ -181,14 +181,18 @@ class Collector:
     def _end(self, ended: NDArray[np.bool_]) -> None:
         for env in np.flatnonzero(ended).tolist():
             self._ended.append(Episode(self.steps, float(self._returns[env]), int(self._lengths[env]), env))
-        over = ended & (self._time - self._begun >= self.reseed_every)
-        if over.any():
-            self._stretch[over] += 1
-            self._begun[over] = self._time
-            self._log.forget(int(self._begun.min()))
-            self._reset(ended, _where(over, self._seeds(self._stretch)))
-        else:
+        if self._time - self._oldest < self.reseed_every:
             self._reset(ended, None)
+            return
+        over = ended & (self._time - self._begun >= self.reseed_every)
+        self._next_stretch(over)
+        self._reset(ended, _where(over, self._seeds(self._stretch)))
+
+    def _next_stretch(self, which: NDArray[np.bool_]) -> None:
+        self._stretch[which] += 1
+        self._begun[which] = self._time
+        self._oldest = int(self._begun.min())
+        self._log.forget(self._oldest)
 
     def _account(
         self, reward: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]
@@ -203,9 +207,9 @@ class Collector:
         return ended
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
-        everywhere = bool(which.all())
+        everywhere = seeds is not None and bool(which.all())
         before = self.observations if not everywhere and self._masked_resets_to_check else None
-        options = None if everywhere and seeds is not None else {"reset_mask": which.copy()}
+        options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
         except gymnasium.error.Error as error:
@@ -246,7 +250,7 @@ class Collector:
 
     def _replay(self, until: int) -> None:
         """Repeat the logged actions, each environment starting where its own stretch began."""
-        begun, first_step = self._begun, int(self._begun.min())
+        begun, first_step = self._begun, self._oldest
         seeds = self._seeds(self._stretch)
         self._reset(np.ones(self.num_envs, np.bool_), seeds)
         for time in range(first_step, until):
