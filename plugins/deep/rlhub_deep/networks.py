@@ -43,7 +43,11 @@ class Encode(nn.Module):
 
 
 def nature_cnn(space: Space[Any], outputs: int) -> nn.Module:
-    """Return the network of Mnih et al. (2015), table 1, for images of any size from 36 × 36 on."""
+    """Return the network of Mnih et al. (2015), table 1, for images of any size from 36 × 36 on.
+
+    Hidden weights are drawn as He et al. (2015) derive for ReLU. With PyTorch's default, six times smaller in variance
+    a layer, the values of different Breakout screens differ by 0.0006 at first, and units die untaught.
+    """
     shape = space.shape or ()
     with torch.no_grad():
         channels = Encode(space)(torch.zeros(1, *shape)).shape[1]
@@ -59,7 +63,12 @@ def nature_cnn(space: Space[Any], outputs: int) -> nn.Module:
     )
     with torch.no_grad():
         features = trunk(torch.zeros(1, *shape)).shape[1]
-    return nn.Sequential(*trunk, nn.Linear(features, 512), nn.ReLU(), nn.Linear(512, outputs))
+    body = nn.Sequential(*trunk, nn.Linear(features, 512), nn.ReLU())
+    for layer in body:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return nn.Sequential(*body, nn.Linear(512, outputs))
 
 
 def mlp(space: Space[Any], outputs: int, hidden_sizes: Sequence[int] = (64, 64), activation: str = "relu") -> nn.Module:
