@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,7 +125,7 @@ def train(
         "vectorization_mode": vectorization_mode,
     }
     if algorithm.endswith(".toml"):
-        own = {"ENV": environment, "KEY=VALUE": settings}
+        own = {str(environment): environment, "hyper-parameters": settings}
         own |= {"--preset": preset, "--callback": callback, "--wrapper": wrapper}
         common |= {"seed": seed, "device": device}
         run = training.run_experiment(_recipe(Path(algorithm), common, own), out, progress=not quiet)
@@ -166,7 +167,7 @@ def resume(
     before = checkpoint.steps(run / "checkpoints")
     resumed = training.resume(run, steps=steps, progress=not quiet)
     if before and resumed.steps == before[-1]:
-        longer = f"rlhub resume {run} --steps {2 * resumed.experiment.steps}"
+        longer = f"rlhub resume {shlex.quote(str(run))} --steps {2 * max(resumed.steps, resumed.experiment.steps)}"
         typer.echo(f"Nothing was left to do. To train longer: {longer}")
     screens.ended(resumed)
 

@@ -22,7 +22,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import state
-from rlhub_core.errors import EnvironmentContractError
+from rlhub_core.errors import ConfigError, EnvironmentContractError
 from rlhub_core.protocol import ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
 
@@ -81,9 +81,7 @@ class Collector:
         self._masked_resets_to_check = 3
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
         if terminal_on_life_loss and self._lives is None:
-            raise EnvironmentContractError(
-                f"terminal_on_life_loss needs an environment that tells of lives in its info; {env} does not."
-            )
+            raise ConfigError("terminal_on_life_loss needs an environment that tells of lives; this one does not.")
 
     @property
     def single_observation_space(self) -> Any:

@@ -53,7 +53,9 @@ class Door(TyperCommand):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if not interrupt.args:  # a run says itself that it was stopped, and where
+                typer.secho("Stopped before there was anything to save.", err=True)
             raise typer.Exit(130) from None
         except RlhubError as error:
             raise _failed(str(error), 1 if isinstance(error, FAILURES) else 2) from error

@@ -252,7 +252,8 @@ def _coerced(parameter: Parameter, value: Any, owner: str) -> Any:
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return value
     if isinstance(value, str) and str not in kinds:
-        value = parse_value(value)
+        several = any(get_origin(kind) in (tuple, list) for kind in kinds) and "," in value and value[0] not in "[("
+        value = parse_value(f"[{value}]" if several else value)
     try:
         if isinstance(value, bool) and {int, float} & set(kinds) and bool not in kinds:
             raise TypeError("a truth value is no number")

@@ -191,7 +191,11 @@ class EnvironmentSource:
             return wrapper(env)
         name, arguments = config.split_name(wrapper)
         target = self.hub.load("wrapper", name)
-        made: Env = target(env, **config.bind(target, arguments, name, skip=1))
+        bound = config.bind(target, arguments, name, skip=1)
+        try:
+            made: Env = target(env, **bound)
+        except Exception as error:
+            raise ConfigError(f"{name} cannot wrap {self.name}: {error}") from error
         return made
 
 
@@ -253,8 +257,7 @@ def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
     if matching:
         raise EnvironmentContractError(f"{what} is recognised by {' and '.join(matching)}. Adapt it with one of them.")
     raise EnvironmentContractError(
-        f"{what} is no gymnasium.Env, and no adapter recognises it. Adapters: {listed(adapters)}. "
-        "Old interfaces are in: pip install rlhub-legacy."
+        f"{what} is no gymnasium.Env, and no adapter recognises it. Adapters: {listed(adapters)}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class Evaluation:
         return float(low), float(high)
 
     def __str__(self) -> str:
+        if len(self.returns) == 1:
+            return f"{self.mean:.1f} (1 episode)"
         low, high = self.interval
         cut = f", {self.unfinished} cut off" if self.unfinished else ""
         return f"{self.mean:.1f} (95 % interval {low:.1f} to {high:.1f}, {len(self.returns)} episodes{cut})"
@@ -169,13 +172,15 @@ def subject_of(
     subject: Any, env: Any, wrappers: Sequence[Any], options: dict[str, Any]
 ) -> tuple[Actor, EnvironmentSource]:
     """Return the actor of a run or an actor, and the environment it is to act in."""
+    if isinstance(subject, (str, PathLike)):
+        raise TypeError(f"{str(subject)!r} is a path: load the run first, rlhub_core.load({str(subject)!r}).")
     is_run = callable(getattr(subject, "actor", None))
     actor = subject.actor() if is_run else subject
     source = getattr(subject, "environment", None)
     if env is not None:
         return actor, EnvironmentSource.of(env, options, wrappers, source.hub if source is not None else None)
     if source is None:
-        raise TypeError("An actor needs an environment: evaluate(actor, env).")
+        raise TypeError("An actor needs an environment to act in: pass env as well.")
     if wrappers:
         raise TypeError("A run brings its wrappers with its environment; name the environment to choose others.")
     if options:

@@ -77,7 +77,7 @@ class Experiment:
         return cls(**bound)
 
     def mentions(self) -> list[tuple[str, str]]:
-        """Return (argument of `train`, text) for each part that was a live object, which a recipe can only mention."""
+        """Return (argument, "argument=Name") for each part that was a live object, which a recipe can only mention."""
         parts = [
             ("algorithm", self.algorithm),
             ("env", self.environment),
@@ -86,7 +86,11 @@ class Experiment:
             ("wrappers", self.wrappers),
             ("config", self.hyper_parameters),
         ]
-        return [(argument, f"{argument}={text}") for argument, value in parts for text in config.mentions(value)]
+        return [
+            (argument, f"{argument}={text.rpartition('.')[2]}")
+            for argument, value in parts
+            for text in config.mentions(value)
+        ]
 
 
 def with_preset(

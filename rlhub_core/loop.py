@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -43,8 +44,11 @@ def drive(run: Run, show_progress: bool | None) -> Run:
         _loop(run, received)
     if received:
         by = signal.Signals(received[0]).name
-        print(f"Stopped at step {run.steps:,} by {by}. Go on with: rlhub resume {run.folder}", file=sys.stderr)
-        raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+        print(
+            f"Stopped at step {run.steps:,} by {by}. Go on with: rlhub resume {shlex.quote(str(run.folder))}",
+            file=sys.stderr,
+        )
+        raise KeyboardInterrupt("saved") if received[0] == signal.SIGINT else SystemExit(128 + received[0])
     return run
 
 

@@ -66,9 +66,8 @@ def record(
         raise ConfigError(f"fps must be a positive number, not {fps!r}.")
     _need("PIL")
     actor, source = subject_of(subject, env, wrappers, options)
-    os.environ.setdefault(
-        "SDL_AUDIODRIVER", "dummy"
-    )  # pygame draws off screen; without a desktop it complains of sound
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame complains of the missing one
     filmed = _filmable(source)
     film = Film()
     try:

@@ -114,6 +114,8 @@ def find_algorithm(hub: Hub, algorithm: Any) -> tuple[str, Any, AlgorithmSpec | 
 
 def make_callbacks(hub: Hub, given: Sequence[Any]) -> tuple[tuple[Callback, ...], tuple[str, ...]]:
     """Return callbacks as objects, and as the recipe writes them."""
+    if isinstance(given, str):
+        raise ConfigError(f"callbacks must be a list, such as [{given!r}].")
     made: list[Callback] = []
     written: list[str] = []
     for callback in given:
@@ -127,7 +129,9 @@ def make_callbacks(hub: Hub, given: Sequence[Any]) -> tuple[tuple[Callback, ...]
             made.append(callback)
             written.append(_as_written(hub, callback))
         else:
-            raise ConfigError(f"{callback!r} is no callback: pass a name or an rlhub_core.Callback object.")
+            made_of = isinstance(callback, type) and issubclass(callback, Callback)
+            hint = f"make one: {callback.__name__}(…)" if made_of else "pass a name or an rlhub_core.Callback object"
+            raise ConfigError(f"{callback!r} is no callback: {hint}.")
     return tuple(made), tuple(written)
 
 
@@ -149,6 +153,8 @@ def as_mapping(given: Any) -> dict[str, Any]:
     """Return hyper-parameters given as a mapping, as a `Config`, or not at all, as a dict."""
     if dataclasses.is_dataclass(given) and not isinstance(given, type):
         return {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    if isinstance(given, str):
+        raise ConfigError(f"config holds hyper-parameters, by name; a preset is chosen by preset={given!r}.")
     return dict(given or {})
 
 

@@ -72,6 +72,11 @@ class Run:
         self.algorithm: Algorithm = self._build(*spaces)
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
 
+    def __repr__(self) -> str:
+        recipe = self.experiment
+        what = f"{recipe.algorithm} on {self.environment.name}"
+        return f"Run({what}, {self.steps:,} of {recipe.steps:,} steps, {self.folder})"
+
     @property
     def steps(self) -> int:
         """Env steps that the algorithm has seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -235,9 +236,10 @@ def ended(run: Run) -> None:
         print(f"Training return: {mean:.2f}, mean of the last {len(last)} of {len(returns):,} episodes.")
     if run.last_evaluation is not None:
         print(f"Last evaluation: {run.last_evaluation} at step {run.last_evaluation.step:,}.")
+    folder = shlex.quote(str(run.folder))
     print(f"The run is in {run.folder}\nNext:")
     for command in ("evaluate", "record", "plot"):
-        print(f"  rlhub {command} {run.folder}")
+        print(f"  rlhub {command} {folder}")
 
 
 def _hanging(text: str) -> str:

@@ -57,9 +57,9 @@ def train(
         vectorization_mode: as for `make_vec`.
         reward_clip: learn from rewards clipped to [-reward_clip, reward_clip]; scores stay raw.
         terminal_on_life_loss: learn as if a lost life ended the game; it goes on, and scores are of whole games.
-        callbacks: names with arguments ("core/evaluate:every=5000") or objects. `core/checkpoint` is added, ten times a
-            run, unless given.
-        log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, at least 100).
+        callbacks: names with arguments ("core/evaluate:every=5000") or objects. `core/checkpoint` is added unless it is
+            given: every tenth of the run, but every 1,000 to 100,000 steps.
+        log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, but 100 to 10,000).
         folder: of the run; by default a new one under `runs/`.
         device: "auto", "cpu", "cuda", …
         progress: show a progress bar (default: where standard error is a terminal).
@@ -92,10 +92,11 @@ def train(
     settings = {key: value for key, value in settings.items() if value is not None}
     callbacks = settings.pop("callbacks", ())
     if isinstance(settings["steps"], int):
-        settings.setdefault("log_every", max(100, settings["steps"] // 1000))
+        settings.setdefault("log_every", min(10_000, max(100, settings["steps"] // 1000)))
     made, written = make_callbacks(hub, callbacks)
     if isinstance(settings["steps"], int) and not any(isinstance(callback, Checkpoint) for callback in made):
-        made, written = make_callbacks(hub, (*callbacks, Checkpoint(every=max(1, settings["steps"] // 10))))
+        every = min(100_000, max(1_000, settings["steps"] // 10))
+        made, written = make_callbacks(hub, (*callbacks, Checkpoint(every=every)))
     experiment = Experiment(
         algorithm=name,
         environment=source.origin if isinstance(source.origin, str) else mention(source.origin),
@@ -116,7 +117,10 @@ def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None
     if (folder / FILE).exists() or (folder / "checkpoints").exists():
         raise RunError(f"{folder} holds another run. Resume it (rlhub resume {folder}), or choose another folder.")
     created = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"A run cannot be written to {folder}: {error.strerror}.") from error
     try:
         run = Run(experiment, parts, folder)
     except BaseException:

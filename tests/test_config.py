@@ -34,6 +34,7 @@ def bind(**given: Any) -> dict[str, Any]:
         ("batch_size", "64", 64),
         ("hidden_sizes", "[32, 16]", (32, 16)),
         ("hidden_sizes", "(32,)", (32,)),
+        ("hidden_sizes", "64,32", (64, 32)),
         ("clip", "none", None),
         ("activation", "tanh", "tanh"),
         ("normalise", "true", True),

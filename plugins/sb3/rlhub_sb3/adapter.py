@@ -127,12 +127,13 @@ class SB3Algorithm:
         saved = {
             "num_envs": self._model.n_envs,
             "total_steps": self._total_steps,
+            "provisional": self._provisional,
             "streams": self._streams.state(),
             **saving.model_state(self._model),
         }
         state.save(folder, "algorithm", saved)
         buffer = getattr(self._model, "replay_buffer", None)
-        if buffer is not None:
+        if buffer is not None and not self._provisional:
             state.save(folder, "replay", saving.replay_state(buffer))
 
     def load(self, folder: Path) -> None:
@@ -144,10 +145,11 @@ class SB3Algorithm:
         saved = state.load(folder, "algorithm")
         with warnings.catch_warnings(action="ignore"):
             self._model = self._build(saved["num_envs"])
-        self._provisional, self._total_steps = False, saved["total_steps"]
+        self._provisional, self._total_steps = saved["provisional"], saved["total_steps"]
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
-        self._replay_folder = folder if getattr(self._model, "replay_buffer", None) is not None else None
+        has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
+        self._replay_folder = folder if has_replay else None
 
     def _build(self, num_envs: int) -> BaseAlgorithm:
         observation_space, action_space = self._spaces

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -143,3 +144,17 @@ def test_a_collector_that_begins_anew_begins_an_episode(algorithm, collector):
     train_until(ours, world, 64)
     train_until(ours, collector(), 128)
     assert ours.model.rollout_buffer.episode_starts[0].all()
+
+
+@pytest.mark.parametrize("name", ["sb3/ppo", "sb3/a2c", "sb3/dqn"])
+def test_a_run_goes_on_from_its_very_beginning(name, tmp_path):
+    config = {"n_steps": 64} if name == "sb3/ppo" else {"learning_starts": 50} if name == "sb3/dqn" else {}
+    whole = rlhub.train(name, "CartPole-v1", steps=400, config=config, folder=tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    for later in sorted((tmp_path / "again" / "checkpoints").iterdir())[1:]:
+        shutil.rmtree(later)  # as if it had been killed before its second one
+    again = rlhub.resume(tmp_path / "again")
+    assert again.restored == "exact"
+    weights = whole.algorithm.model.policy.state_dict()
+    for key, weight in again.algorithm.model.policy.state_dict().items():
+        assert th.equal(weight, weights[key])
