@@ -53,8 +53,8 @@ def free_folder(name: str) -> Path:
 def main() -> None:
     """Train, evaluate, draw, and say where everything is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=320_000, help="env steps, all environments together")
-    parser.add_argument("--seconds", type=float, default=270.0, help="of training, at most")
+    parser.add_argument("--steps", type=int, default=400_000, help="env steps, all environments together")
+    parser.add_argument("--seconds", type=float, default=320.0, help="of training, at most")
     parser.add_argument("--games", type=int, default=20, help="games to measure it by")
     arguments = parser.parse_args()
     begun = time.monotonic()
