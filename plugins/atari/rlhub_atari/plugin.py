@@ -28,5 +28,5 @@ def rlhub_wrappers() -> Iterator[WrapperSpec]:
     yield WrapperSpec(
         name="atari/skip_start",
         entry_point="rlhub_atari.wrappers:SkipStart",
-        description="Let 40 no-op steps pass after each reset and each lost life, as Space Invaders wants it.",
+        description="lets 40 no-op steps pass after each reset and each lost life, as Space Invaders wants it",
     )
