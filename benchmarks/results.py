@@ -26,7 +26,7 @@ def record(section: str, text: str) -> None:
     whole = f"## {section}\n\n{head}\n\n{text.strip()}\n\n"
     page = PAGE.read_text() if PAGE.exists() else "# Measured\n\n"
     pattern = re.compile(rf"^## {re.escape(section)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    page = pattern.sub(lambda _: whole, page) if pattern.search(page) else page + whole
+    page = pattern.sub(lambda _: whole, page) if pattern.search(page) else f"{page.rstrip()}\n\n{whole}"
     PAGE.write_text(page.rstrip() + "\n")
     print(whole)
 

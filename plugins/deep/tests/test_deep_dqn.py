@@ -141,6 +141,15 @@ def test_networks_for_every_kind_of_observation(space: Any) -> None:
         assert sum(weight.numel() for weight in algorithm.network.parameters()) == 1_686_180  # as published
 
 
+def test_different_pictures_have_different_values_from_the_first() -> None:
+    pictures = np.zeros((8, 4, 84, 84), np.uint8)
+    for index, picture in enumerate(pictures):  # a dark field with a paddle of 4 × 12 pixels somewhere, as in Breakout
+        picture[:, 78:82, 8 * index : 8 * index + 12] = 142
+    network = DQN(Box(0, 255, (4, 84, 84), np.uint8), Discrete(4), DQNConfig(), seed=0, total_steps=1).network
+    with torch.no_grad():
+        assert network(torch.as_tensor(pictures)).std(dim=0).min() > 0.003
+
+
 def test_a_network_of_the_users_own_is_used_and_a_wrong_one_refused() -> None:
     def linear(space: gymnasium.Space[Any], outputs: int) -> nn.Module:
         return nn.Linear(2, outputs)
