@@ -131,6 +131,33 @@ class StopOnReturn(Callback):
 
 
 @dataclass
+class StopAfter(Callback):
+    """Ends the run after so many training episodes."""
+
+    episodes: int = option(meaning="training episodes", unit="episodes", minimum=1)
+    _ended: int = field(default=0, init=False, repr=False)
+
+    def on_start(self, run: Run) -> None:
+        """Begin to count, but for a run that goes on."""
+        if run.restored is None:
+            self._ended = 0
+
+    def on_progress(self, run: Run, progress: Progress) -> None:
+        """Stop once there were enough."""
+        self._ended += len(progress.episodes)
+        if self._ended >= self.episodes:
+            raise StopTraining(f"{self._ended:,} episodes played")
+
+    def save(self, folder: Path) -> None:
+        """Write how many there were."""
+        state.save(folder, "stop_after", {"ended": self._ended})
+
+    def load(self, folder: Path) -> None:
+        """Read how many there were."""
+        self._ended = state.load(folder, "stop_after")["ended"]
+
+
+@dataclass
 class ProgressBar(Callback):
     """Shows steps, steps/s, the last returns and the time left; without a terminal, a line now and then."""
 

@@ -59,6 +59,14 @@ class Parameter:
         return schedules.Schedule in _alternatives(self.annotation)
 
     @property
+    def live(self) -> bool:
+        """Whether it is a function or class, that text can only name."""
+        kinds = _alternatives(self.annotation)
+        return str not in kinds and any(
+            get_origin(kind) is collections.abc.Callable and kind != schedules.Schedule for kind in kinds
+        )
+
+    @property
     def counts(self) -> bool:
         """Whether it is a whole number, also where a schedule passes through others."""
         kinds = _alternatives(self.annotation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from rlhub_core.errors import ConfigError, RunError, SpaceError, listed, squeeze
 from rlhub_core.experiment import Experiment
 from rlhub_core.hub import Hub
 from rlhub_core.protocol import Algorithm, Callback
-from rlhub_core.specs import AlgorithmSpec
+from rlhub_core.specs import AlgorithmSpec, load_target
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,27 @@ def as_mapping(given: Any) -> dict[str, Any]:
     if isinstance(given, str):
         raise ConfigError(f"config holds hyper-parameters, by name; a preset is chosen by preset={given!r}.")
     return dict(given or {})
+
+
+def imported(algorithm: Any, given: Any) -> dict[str, Any]:
+    """Return hyper-parameters as a user gave them, "module:attribute" imported where a function or class is wanted.
+
+    Only for what a user says: names in a recipe are never imported.
+
+    Raises:
+        ConfigError: for a module or attribute that is not there.
+    """
+    known = config.parameters(algorithm.Config) if hasattr(algorithm, "Config") else {}
+    values = as_mapping(given)
+    for name, value in values.items():
+        if name in known and known[name].live and isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value):
+            try:
+                values[name] = load_target(value)
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(
+                    f"{name}: {value!r} cannot be imported: {error}. Is its folder installed, or on PYTHONPATH?"
+                ) from error
+    return values
 
 
 def presets(spec: AlgorithmSpec | None) -> dict[str, Any]:

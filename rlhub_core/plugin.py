@@ -15,4 +15,5 @@ def rlhub_callbacks() -> Iterable[CallbackSpec]:
     )
     yield CallbackSpec("core/checkpoint", target + "Checkpoint", "saves the whole run now and then")
     yield CallbackSpec("core/progress", target + "ProgressBar", "shows steps, steps/s, last returns and the time left")
+    yield CallbackSpec("core/stop_after", target + "StopAfter", "ends the run after so many training episodes")
     yield CallbackSpec("core/stop_on_return", target + "StopOnReturn", "ends the run when a return is reached")

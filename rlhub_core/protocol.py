@@ -62,6 +62,8 @@ class Algorithm(Protocol):
     It is built as `Algorithm(observation_space, action_space, config, *, seed, total_steps, device)` with the spaces of
     a single environment; `config` is an instance of its `Config`, a frozen dataclass. Randomness comes only from
     generators of its own, seeded with `seed`.
+
+    An algorithm whose schedules are read at something else than env steps says at what in an attribute `clock`.
     """
 
     Config: ClassVar[type[Any]]

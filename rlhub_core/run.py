@@ -138,7 +138,7 @@ class Run:
         known = config.parameters(maker.Config)
         self._scheduled = [known[name] for name, value in settings.items() if known[name].scheduled and callable(value)]
         for step in (0, experiment.steps):
-            self._in_force(step)
+            self._read_schedules(step)
         algorithm: Algorithm = maker(
             observation_space,
             action_space,
@@ -150,7 +150,11 @@ class Run:
         return algorithm
 
     def _in_force(self, step: int) -> dict[str, float]:
-        """Return the scheduled hyper-parameters at an env step; ConfigError where one has left its range."""
+        """Return the scheduled hyper-parameters at an env step, or at what else the algorithm's `clock` counts."""
+        return self._read_schedules(getattr(self.algorithm, "clock", step))
+
+    def _read_schedules(self, step: int) -> dict[str, float]:
+        """Return the scheduled hyper-parameters at a step; ConfigError where one has left its range."""
         values = {}
         for parameter in self._scheduled:
             in_force = schedules.whole if parameter.counts else schedules.value

@@ -17,7 +17,7 @@ from rlhub_core.errors import CheckpointError, ConfigError, RunError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
-from rlhub_core.parts import Parts, as_mapping, find_algorithm, find_parts, make_callbacks, presets, with_live_values
+from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
 from rlhub_core.run import Run
 
 
@@ -81,7 +81,7 @@ def train(
         "terminal_on_life_loss": terminal_on_life_loss,
         "log_every": log_every,
         "environment_options": dict(source.options),
-        "hyper_parameters": as_mapping(config),
+        "hyper_parameters": imported(maker, config),
         "callbacks": tuple(callbacks) or None,
     }
     if preset is not None:
@@ -178,7 +178,7 @@ def resume(
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _newest(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        run = Run(with_live_values(experiment, config), parts, folder)
+        run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
         run.restore(newest, manifest)
         if steps is not None:
             run.experiment.write(folder)
@@ -212,7 +212,7 @@ def load(
     acting = dataclasses.replace(experiment, callbacks=())
     parts = find_parts(acting, hub or default_hub(), {"algorithm": algorithm, "env": env, "config": config})
     chosen, manifest = _newest(folder, step)
-    run = Run(with_live_values(experiment, config), parts, folder, for_acting=True)
+    run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
 

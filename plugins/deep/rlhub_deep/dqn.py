@@ -1,52 +1,93 @@
-"""Deep Q-network.
+"""Deep Q-network and its extensions, each a switch.
 
 Mnih et al., "Human-level control through deep reinforcement learning", Nature 518 (2015), algorithm 1.
+`double`: van Hasselt et al., "Deep reinforcement learning with double Q-learning", AAAI 2016.
+`dueling`: Wang et al., "Dueling network architectures for deep reinforcement learning", ICML 2016.
+`prioritized`: Schaul et al., "Prioritized experience replay", ICLR 2016.
+`n_step`: Sutton, "Learning to predict by the methods of temporal differences", Machine Learning 3 (1988).
+`noisy`: Fortunato et al., "Noisy networks for exploration", ICLR 2018.
+All of them together, on `deep/c51`: Hessel et al., "Rainbow", AAAI 2018.
 """
 
 from __future__ import annotations
 
-import copy
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, value, whole
-from rlhub_deep.networks import Factory, choose_device, make_network
-from rlhub_deep.replay import Replay, frame_stack
-from rlhub_deep.saving import to_torch, to_tree
+from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
+from rlhub_deep.network import Network, Optimizer, Precision
+from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
+
+LEAST_PRIORITY = 1e-6  # added to errors, so that no transition is lost to the replay
 
 
 @dataclass(frozen=True)
 class DQNConfig:
-    """Hyper-parameters of `deep/dqn`."""
+    """Hyper-parameters of `deep/dqn`. What is counted in env steps is counted in episodes where `count_in` says so."""
 
-    learning_rate: Scheduled[float] = option(1e-4, "step size of Adam", minimum=0)
+    learning_rate: Scheduled[float] = option(1e-4, "step size of the optimiser", minimum=0)
     discount: Scheduled[float] = option(0.99, "γ, what the next step's value is worth now", minimum=0, maximum=1)
+    n_step: Scheduled[int] = option(1, "rewards summed before a value takes over", unit="steps", minimum=1)
+    double: bool = option(False, "the online network chooses the action that the target network values")
+    dueling: Dueling | None = option(None, "state value plus advantages, less their mean or maximum")
+    noisy: bool = option(False, "noisy linear layers explore; alone where epsilon = 0")
+    loss: Literal["huber", "mse"] = option("huber", "of the temporal-difference error")
     batch_size: Scheduled[int] = option(32, "transitions an update learns from", unit="transitions", minimum=1)
     buffer_size: int = option(100_000, "capacity of the replay", unit="frames", minimum=1)
+    prioritized: bool = option(False, "replay transitions in proportion to their last error")
+    priority_alpha: Scheduled[float] = option(0.6, "exponent of priorities; 0: uniform", minimum=0)
+    priority_beta: Scheduled[float] = option(
+        Linear(0.4, 1.0), "exponent of importance weights; 1: no bias left", minimum=0, maximum=1
+    )
     learning_starts: int = option(1_000, "first update", unit="env steps", minimum=0)
-    train_every: Scheduled[int] = option(4, "between two updates", unit="env steps", minimum=1)
-    target_update_every: Scheduled[int] = option(1_000, "between two copies to the target", unit="env steps", minimum=1)
+    train_every: Scheduled[int] = option(4, "between two times it learns", unit="env steps", minimum=1)
+    gradient_steps: Scheduled[int] = option(1, "updates each time it learns", minimum=1)
+    target_update_every: Scheduled[int] | None = option(
+        1_000, "between two updates of the target network; none: no target network", unit="env steps", minimum=1
+    )
+    tau: Scheduled[float] = option(1.0, "share of the online weights taken over; 1: a copy", minimum=0, maximum=1)
     epsilon: Scheduled[float] = option(
         Linear(1.0, 0.05, 10_000), "probability of a random action", minimum=0, maximum=1
     )
-    max_grad_norm: Scheduled[float] = option(10.0, "gradients are scaled down to this norm", minimum=0)
-    adam_epsilon: float = option(1e-8, "added to the denominator of Adam", minimum=0)
-    hidden_sizes: tuple[int, ...] = option((64, 64), "widths of the perceptron's hidden layers", unit="units")
-    activation: Literal["relu", "tanh", "elu"] = option("relu", "of the perceptron")
-    network: Factory | None = option(None, "(observation space, outputs) -> module, in place of the built-in networks")
+    temperature: Scheduled[float] | None = option(
+        None, "other actions are drawn from softmax(Q / temperature); none: greedy", minimum=1e-9
+    )
+    optimizer: str = option("adam", "adam, nadam, radam, rmsprop or sgd, with torch's options: rmsprop:alpha=0.95")
+    max_grad_norm: Scheduled[float] | None = option(10.0, "gradients are scaled down to this norm", minimum=0)
+    precision: Precision = option("fp32", "of matrix products; bf16: faster, with weights kept in fp32")
+    hidden_sizes: tuple[int, ...] | None = option(None, "hidden layers; none: 512 on images, else 64, 64", unit="units")
+    activation: Activation = option("relu", "of hidden layers")
+    layer_norm: bool = option(False, "normalise before every activation")
+    initialization: Initialization | None = option(None, "of the weights; none: he on images, else pytorch")
+    network: Factory | None = option(
+        None, "(observation space, outputs) -> torch module, in place of the built-in ones"
+    )
     frame_stack: int | None = option(
         None, "frames that an observation stacks along its first axis; none: by its shape", minimum=1
     )
+    count_in: Literal["steps", "episodes"] = option("steps", "what schedules and the periods above count")
+    diagnostics: bool = option(False, "also measure errors after each update, a held-out batch's values, updates/s")
+
+
+class Loss(NamedTuple):
+    """What an update needs to know about a batch of N transitions."""
+
+    each: Tensor  # [N] loss
+    error: Tensor  # [N] what makes a transition worth replaying
+    gradient: Tensor  # [N, outputs] of the weighted mean loss with respect to the network's outputs
 
 
 class DQN:
@@ -58,100 +99,176 @@ class DQN:
         self,
         observation_space: Space[Any],
         action_space: Discrete,
-        config: DQNConfig,
+        config: Any,
         *,
         seed: int,
         total_steps: int,
         device: str = "auto",
     ) -> None:
-        self.config, self.steps = config, 0
+        self.config, self.steps, self.ended, self.updates = config, 0, 0, 0
         self.observation_space = observation_space
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
         self.device = choose_device(device)
         self.seed, self.rng = seed, np.random.default_rng(seed)
-        self.network = make_network(
+        width = self.outputs_per_action()
+        module = make_module(
             observation_space,
-            self.actions,
-            factory=config.network,
+            [width, width * self.actions] if config.dueling else [width * self.actions],
             hidden_sizes=config.hidden_sizes,
             activation=config.activation,
+            layer_norm=config.layer_norm,
+            noisy=config.noisy,
+            initialization=config.initialization,
+            factory=config.network,
             seed=seed,
-        ).to(self.device)
-        self.target_network = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=value(config.learning_rate, 0), eps=config.adam_epsilon, fused=True
         )
-        self.stack = frame_stack(observation_space, config.frame_stack)
+        self.network = Network(module.to(self.device), config.precision, eval_mode=config.network is not None)
+        self.target_network = self.network if config.target_update_every is None else self.network.copy()
+        self.optimizer = Optimizer(self.network, config.optimizer)
         self.replay: Replay | None = None  # made when the number of environments is known
+        self.held_out: Any = None  # observations whose values are followed
+        self._begun = time.perf_counter()
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act, remember, and learn from what is remembered."""
         config = self.config
         replay = self.replay = self.replay or self._make_replay(collector.num_envs)
-        act = self._epsilon_greedy(self.rng)
+        act = self._explore(self.rng)
         while self.steps < until:
-            updates = 0
-            while not updates and self.steps < until:
-                first = collector.first
+            due = 0
+            while not due and self.steps < until:
+                first, before = collector.first, self.clock
                 transition = collector.step(act(collector.observations, first))
                 replay.add(transition, transition.action - self.first_action, first)
-                updates = self._passed(whole(config.train_every, self.steps), collector.steps)
-                if self._passed(whole(config.target_update_every, self.steps), collector.steps):
-                    self.target_network.load_state_dict(self.network.state_dict())
                 self.steps = collector.steps
+                self.ended += int((transition.terminated | transition.truncated).sum())
+                due = self._passed(config.train_every, before)
+                self._update_target(before)
             metrics: dict[str, float] = {}
-            if self.steps >= config.learning_starts:
-                for _ in range(updates):
+            if self.clock >= config.learning_starts:
+                for _ in range(due * whole(config.gradient_steps, self.clock)):
                     metrics = self.learn()
             yield Progress(self.steps, collector.episodes(), metrics)
 
     def learn(self) -> dict[str, float]:
-        """Take one step of Adam on the Huber loss of a batch's temporal-difference errors."""
-        config, step = self.config, self.steps
+        """Take one step of the optimiser on a batch."""
+        config, clock = self.config, self.clock
         assert self.replay is not None
-        batch = self.replay.sample(whole(config.batch_size, step), self.rng)
-        observation, action, reward, next_observation, terminated = map(self._tensor, batch)
-        self.network.train()
+        batch = self.replay.sample(
+            whole(config.batch_size, clock),
+            self.rng,
+            n_step=whole(config.n_step, clock),
+            discount=value(config.discount, clock),
+            beta=value(config.priority_beta, clock),
+        )
+        observation, next_observation = self._tensors(batch.observation), self._tensors(batch.next_observation)
+        action, reward, discount, weight = map(
+            self._tensors, (batch.action, batch.reward, batch.discount, batch.weight)
+        )
         with torch.no_grad():
-            best = self.target_network(next_observation).max(dim=1).values  # [N]
-            target = reward + value(config.discount, step) * ~terminated * best  # [N] equation 2
-        q = self.network(observation).gather(1, action[:, None])[:, 0]  # [N]
-        loss = nn.functional.smooth_l1_loss(q, target)
-        self.optimizer.param_groups[0]["lr"] = value(config.learning_rate, step)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), value(config.max_grad_norm, step))
-        self.optimizer.step()
-        self.network.eval()  # as which it acts
-        return {"loss": loss.item(), "q_value": q.detach().mean().item(), "gradient_norm": norm.item()}
+            target = self.target(reward, discount, next_observation)
+        outputs = self.network.record(observation, self._noise())
+        loss = self.loss(outputs, action, target, weight)
+        self.network.backward(loss.gradient)
+        limit = None if config.max_grad_norm is None else value(config.max_grad_norm, clock)
+        norm = self.optimizer.step(value(config.learning_rate, clock), limit)
+        self.updates += 1
+        if config.prioritized:
+            self.replay.prioritize(
+                batch.index, (loss.error.cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
+            )
+        metrics = {
+            "loss": torch.dot(weight, loss.each).item() / len(weight),
+            "gradient_norm": norm.item(),
+            "updates": float(self.updates),
+        }
+        if config.diagnostics:
+            metrics |= self._diagnose(loss, observation, action, target, weight)
+        return metrics
+
+    # what its distributional relatives do otherwise
+
+    def outputs_per_action(self) -> int:
+        """Return how many numbers the network gives for an action."""
+        return 1
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """Return action values [N, actions] of the network's outputs [N, ...]."""
+        return dueling(outputs, self.config.dueling) if self.config.dueling else outputs
+
+    def target(self, reward: Tensor, discount: Tensor, next_observation: Any) -> Tensor:
+        """Return r + γ max Q' [N], where with `double` the online network chooses the action."""
+        values = self.values(self.target_network(next_observation, self._noise()))
+        if not self.config.double:
+            return reward + discount * values.amax(1)
+        return reward + discount * values.gather(1, self.best(next_observation)[:, None])[:, 0]
+
+    def loss(self, outputs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Loss:
+        """Return the loss of the errors of the actions' values, weighted as they were sampled."""
+        values = self.values(outputs)
+        error = values.gather(1, action[:, None])[:, 0] - target  # [N]
+        is_huber = self.config.loss == "huber"
+        slope = weight * (error.clamp(-1, 1) if is_huber else 2 * error) / len(error)  # [N]
+        gradient = torch.zeros_like(values).scatter_(1, action[:, None], slope[:, None])
+        if self.config.dueling:
+            gradient = dueling_backward(gradient, outputs, self.config.dueling)
+        return Loss(huber(error) if is_huber else error * error, error.abs(), gradient)
+
+    # acting
+
+    def best(self, observations: Any) -> Tensor:
+        """Return the greedy actions [N] of the online network, for the target of double Q-learning."""
+        return self.values(self.network(observations, self._noise())).argmax(1)
 
     def actor(self, *, explore: bool = False) -> Actor:
-        """Return the greedy policy, or an ε-greedy one that draws from a stream of its own."""
+        """Return the greedy policy without noise, or one that explores and draws from a stream of its own."""
         if explore:
-            return self._epsilon_greedy(np.random.default_rng((self.seed, self.steps)))
-        return lambda observations, first: self._greedy(observations) + self.first_action
+            return self._explore(np.random.default_rng((self.seed, self.steps)))
+        return lambda observations, first: self._action_values(observations).argmax(1) + self.first_action
 
-    def _epsilon_greedy(self, rng: np.random.Generator) -> Actor:
+    def _explore(self, rng: np.random.Generator) -> Actor:
+        config = self.config
+
         def act(observations: Any, first: NDArray[np.bool_]) -> NDArray[np.int64]:
-            wander = rng.random(len(first)) < value(self.config.epsilon, self.steps)  # [B]
+            wander = rng.random(len(first)) < value(config.epsilon, self.clock)  # [B]
             random = rng.integers(self.actions, size=len(first))  # [B]
-            chosen = random if wander.all() else np.where(wander, random, self._greedy(observations))
-            return chosen + self.first_action
+            if wander.all():
+                return random + self.first_action
+            values = self._action_values(observations, rng if config.noisy else None)
+            if config.temperature is not None:  # the largest with Gumbel noise is a draw from the softmax
+                values = values / value(config.temperature, self.clock) + rng.gumbel(size=values.shape)
+            chosen: NDArray[np.int64] = np.where(wander, random, values.argmax(1)) + self.first_action
+            return chosen
 
         return act
 
+    def _action_values(self, observations: Any, noise: np.random.Generator | None = None) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = self.values(self.network(self._tensors(observations), noise)).cpu().numpy()
+        return values
+
+    # time, memory, state
+
+    @property
+    def clock(self) -> int:
+        """What schedules are read at: env steps or episodes so far."""
+        return self.ended if self.config.count_in == "episodes" else self.steps
+
     def save(self, folder: Path) -> None:
-        """Write networks, optimiser, replay, random generator and step count."""
+        """Write networks, optimiser, replay, random generator and counters."""
+        own_target = self.target_network is not self.network
         state.save(
             folder,
             "dqn",
             {
                 "steps": self.steps,
-                "network": to_tree(self.network.state_dict()),
-                "target_network": to_tree(self.target_network.state_dict()),
-                "optimizer": to_tree(self.optimizer.state_dict()),
+                "ended": self.ended,
+                "updates": self.updates,
+                "network": self.network.state(),
+                "target_network": self.target_network.state() if own_target else None,
+                "optimizer": self.optimizer.state(),
                 "rng": self.rng.bit_generator.state,
-                "num_envs": len(self.replay.written) if self.replay else None,
+                "held_out": self.held_out,
+                "num_envs": self.replay.num_envs if self.replay else None,
             },
         )
         if self.replay:
@@ -160,26 +277,58 @@ class DQN:
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
         saved = state.load(folder, "dqn")
-        self.steps = saved["steps"]
-        self.network.load_state_dict(to_torch(saved["network"]))
-        self.target_network.load_state_dict(to_torch(saved["target_network"]))
-        self.optimizer.load_state_dict(to_torch(saved["optimizer"]))
+        self.steps, self.ended, self.updates = saved["steps"], saved["ended"], saved["updates"]
+        self.network.restore(saved["network"])
+        if self.target_network is not self.network:
+            self.target_network.restore(saved["target_network"])
+        self.optimizer.restore(saved["optimizer"])
         self.rng.bit_generator.state = saved["rng"]
+        self.held_out = saved["held_out"]
         if saved["num_envs"]:
             self.replay = self._make_replay(saved["num_envs"])
             self.replay.restore(state.load(folder, "replay"))
 
-    def _greedy(self, observations: Any) -> NDArray[np.int64]:
-        with torch.inference_mode():
-            chosen: NDArray[np.int64] = self.network(self._tensor(observations)).argmax(dim=1).cpu().numpy()
-        return chosen
-
     def _make_replay(self, num_envs: int) -> Replay:
-        return Replay(self.config.buffer_size, num_envs, self.observation_space, self.stack)
+        config = self.config
+        return Replay(
+            config.buffer_size,
+            num_envs,
+            self.observation_space,
+            stack=config.frame_stack,
+            prioritized=config.prioritized,
+        )
 
-    def _passed(self, every: int, steps: int) -> int:
-        """Return how many multiples of `every` lie between the last step and this one."""
-        return steps // every - self.steps // every
+    def _update_target(self, before: int) -> None:
+        every = self.config.target_update_every
+        times = 0 if every is None else self._passed(every, before)
+        if times:
+            self.target_network.follow(self.network, 1 - (1 - value(self.config.tau, self.clock)) ** times)
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(array, device=self.device)
+    def _passed(self, every: Any, before: int) -> int:
+        """Return how many multiples of a period lie between a reading of the clock and now."""
+        period = whole(every, before)
+        return self.clock // period - before // period
+
+    def _noise(self) -> np.random.Generator | None:
+        return self.rng if self.config.noisy else None
+
+    def _tensors(self, arrays: Any) -> Any:
+        return to_tensors(arrays, self.device)
+
+    def _diagnose(
+        self, loss: Loss, observation: Any, action: Tensor, target: Tensor, weight: Tensor
+    ) -> dict[str, float]:
+        """Return errors on the same batch before and after its update, and values of a batch that stays the same."""
+        assert self.replay is not None
+        after = self.loss(self.network(observation), action, target, weight)
+        if self.held_out is None:
+            apart = np.random.default_rng((self.seed, 1))
+            self.held_out = self.replay.sample(whole(self.config.batch_size, self.clock), apart).observation
+        seconds, self._begun = time.perf_counter() - self._begun, time.perf_counter()
+        return {
+            "error_before": loss.error.mean().item(),
+            "error_after": after.error.mean().item(),
+            "loss_after": torch.dot(weight, after.each).item() / len(weight),
+            "held_out_q": float(self._action_values(self.held_out).max(1).mean()),
+            "updates_per_second": 1 / seconds,
+        }

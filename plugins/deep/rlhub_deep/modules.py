@@ -1,0 +1,276 @@
+"""Modules that read observations: the Nature CNN on images, a perceptron on everything else, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from torch import Tensor, nn
+
+from rlhub_core import ConfigError
+from rlhub_core.errors import squeezed
+from rlhub_deep.noisy import NoisyLinear
+from rlhub_deep.perceptron import Perceptron
+
+Factory = Callable[[Space[Any], int], nn.Module]
+"""`factory(observation_space, outputs)` returns a module that maps observations [B, ...] to outputs [B, outputs]."""
+
+Activation = Literal["relu", "tanh", "elu"]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU}
+Initialization = Literal["he", "xavier", "orthogonal", "pytorch"]
+SMALLEST_IMAGE = 36  # pixels a side: what the Nature CNN's strides leave something of
+
+
+class Image(nn.Module):
+    """Images as they come -> channels first, pixels as they are."""
+
+    def __init__(self, space: Space[Any]) -> None:
+        super().__init__()
+        self.channels_last, self.stacked = _channels_last(space), len(space.shape or ()) == 4
+        self.channels = int(self(torch.zeros(1, *(space.shape or ()))).shape[1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [B, ...] to [B, C, H, W]."""
+        if self.stacked:  # [B, k, H, W, C]: a stack of colour images
+            return images.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return images.permute(0, 3, 1, 2) if self.channels_last else images
+
+
+class PixelConv(nn.Conv2d):
+    """A convolution of pixels 0..255 that behaves as one of pixels 0..1.
+
+    It divides its few weights by 255 instead of every pixel; and 0..255 are whole in bfloat16, their 255ths are not.
+    """
+
+    def __init__(self, space: Space[Any], channels: int, *shape: int) -> None:
+        super().__init__(channels, *shape)
+        self.scale = 1 / 255 if space.dtype == "uint8" else 1.0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map [B, C, H, W] of any type."""
+        weight = self.weight * self.scale if self.scale != 1.0 else self.weight
+        return self._conv_forward(pixels.to(weight.dtype), weight, self.bias)
+
+
+class Flat(nn.Module):
+    """Observations that are no images -> one row of floats each: classes one-hot, bytes in 0..1."""
+
+    def __init__(self, space: Space[Any]) -> None:
+        super().__init__()
+        self.classes: list[int] = []
+        if isinstance(space, Discrete):
+            self.classes, starts = [int(space.n)], [int(space.start)]
+        elif isinstance(space, MultiDiscrete):
+            self.classes, starts = space.nvec.flatten().tolist(), space.start.flatten().tolist()
+        if self.classes:
+            self.register_buffer("starts", torch.tensor(starts), persistent=False)
+        self.scale = 1 / 255 if isinstance(space, Box) and space.dtype == "uint8" else 1.0
+        self.features = int(self(torch.as_tensor(space.sample())[None]).shape[1])
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Map [B, ...] to [B, features]."""
+        if self.classes:
+            columns = (observations.reshape(len(observations), -1).long() - self.starts).unbind(1)
+            return torch.cat(
+                [nn.functional.one_hot(c, n) for c, n in zip(columns, self.classes, strict=True)], 1
+            ).float()
+        inputs = observations.float()
+        if inputs.ndim != 2:
+            inputs = inputs.reshape(len(inputs), -1)
+        return inputs * self.scale if self.scale != 1.0 else inputs
+
+
+class Streams(nn.Module):
+    """Several heads side by side on the same features: of a dueling network, the state's value and the advantages."""
+
+    def __init__(self, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map [B, features] to [B, outputs of all heads]."""
+        return torch.cat([head(features) for head in self.heads], 1)
+
+
+class Mixed(nn.Module):
+    """Observations of several kinds by name: images through convolutions each, the rest as it is, in one row."""
+
+    def __init__(self, space: Dict) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({name: features(part) for name, part in space.items()})
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Map a dict of [B, ...] to [B, features]."""
+        return torch.cat([part(observations[name]).float() for name, part in self.parts.items()], 1)
+
+
+def convolutions(space: Space[Any], layer_norm: bool) -> nn.Sequential:
+    """Return the convolutions of Mnih et al. (2015), table 1, for images of any size from 36 × 36 on."""
+    image = Image(space)
+    layers: list[nn.Module] = [image]
+    for convolution in (
+        PixelConv(space, image.channels, 32, 8, 4),
+        nn.Conv2d(32, 64, 4, 2),
+        nn.Conv2d(64, 64, 3, 1),
+    ):
+        layers.append(convolution)
+        if layer_norm:
+            shape = nn.Sequential(*layers)(torch.zeros(1, *(space.shape or ()))).shape[1:]
+            layers.append(nn.LayerNorm(shape))
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def features(space: Space[Any], layer_norm: bool = False) -> nn.Module:
+    """Return a module that maps observations [B, ...] to features [B, n]."""
+    if isinstance(space, Dict):
+        return Mixed(space)
+    return convolutions(space, layer_norm) if is_image(space) else Flat(space)
+
+
+def make_module(
+    space: Space[Any],
+    heads: Sequence[int],
+    *,
+    hidden_sizes: Sequence[int] | None = None,
+    activation: Activation = "relu",
+    layer_norm: bool = False,
+    noisy: bool = False,
+    initialization: Initialization | None = None,
+    factory: Factory | None = None,
+    seed: int,
+) -> nn.Module:
+    """Return a module from observations [B, ...] to outputs [B, sum(heads)], its weights drawn from `seed` alone.
+
+    On images it is the Nature CNN, whose hidden layer each head has for itself (Wang et al. 2016, section 4.2); on
+    anything else a perceptron, whose heads share all hidden layers.
+
+    Args:
+        space: of one observation.
+        heads: outputs of each head: one, or value and advantages of a dueling network.
+        hidden_sizes: units of the hidden layers (default: 512 on images, else 64 and 64).
+        activation: of the hidden layers; convolutions have ReLU.
+        layer_norm: normalise before every activation.
+        noisy: noisy linear layers (Fortunato et al. 2018).
+        initialization: of the weights; biases are then zero. Default: "he" on images, else "pytorch". With PyTorch's
+            own, six times smaller in variance a layer, the values of different Breakout screens differ by 0.0006 at
+            first, and units die untaught.
+        factory: the user's own, in place of all that.
+        seed: of the weights.
+
+    Raises:
+        ConfigError: where the user's module gives outputs of another shape, naming both.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        if factory is not None:
+            return _checked(factory(space, sum(heads)), space, sum(heads))
+        images = _has_images(space)
+        sizes = list(
+            (512,) if images and hidden_sizes is None else hidden_sizes if hidden_sizes is not None else (64, 64)
+        )
+        encode = features(space, layer_norm)
+        width = int(encode(_example(space)).shape[1])
+        linear = NoisyLinear if noisy else nn.Linear
+
+        def tail(outputs: int) -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for inputs, units in zip([width, *sizes], sizes, strict=False):
+                layers += [linear(inputs, units), *[nn.LayerNorm(units)] * layer_norm, ACTIVATIONS[activation]()]
+            return nn.Sequential(*layers, linear([width, *sizes][-1], outputs))
+
+        if not (images or layer_norm or noisy):
+            module: nn.Module = Perceptron(encode, [width, *sizes, sum(heads)], activation)
+        elif images and len(heads) > 1:
+            module = nn.Sequential(encode, Streams([tail(outputs) for outputs in heads]))
+        else:
+            module = nn.Sequential(encode, *tail(sum(heads)))
+        _initialize(module, initialization or ("he" if images else "pytorch"))
+    return module
+
+
+def output_layers(module: nn.Module) -> list[nn.Linear]:
+    """Return the linear layers that nothing follows: the last one, or the last one of every stream."""
+    ends = [list(head.modules())[-1] for part in module.modules() if isinstance(part, Streams) for head in part.heads]
+    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return [layer for layer in linear if any(layer is end for end in ends)] or linear[-1:]
+
+
+def is_image(space: Space[Any]) -> bool:
+    """Return whether a space is of images, large enough for the Nature CNN."""
+    shape = space.shape or ()
+    if not isinstance(space, Box) or len(shape) not in (3, 4):
+        return False
+    sides = shape[1:3] if len(shape) == 4 else shape[:2] if _channels_last(space) else shape[1:]
+    return min(sides) >= SMALLEST_IMAGE
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is a GPU where there is one.
+
+    Raises:
+        ConfigError: for one that is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def to_tensors(observations: Any, device: torch.device) -> Any:
+    """Return an array, or a dict of arrays, as tensors."""
+    if isinstance(observations, dict):
+        return {name: to_tensors(part, device) for name, part in observations.items()}
+    return torch.as_tensor(observations, device=device)
+
+
+def _checked(module: Any, space: Space[Any], outputs: int) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"network: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
+    try:
+        given = tuple(module.eval()(_example(space)).shape)
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"network: it cannot read one observation of {squeezed(space)}: {reason}") from error
+    if given != (1, outputs):
+        raise ConfigError(f"network: for one observation it must give shape {(1, outputs)}, not {given}.")
+    return module
+
+
+def _initialize(module: nn.Module, how: Initialization) -> None:
+    last = output_layers(module)
+    for layer in module.modules():
+        if how == "pytorch" or isinstance(layer, NoisyLinear) or not isinstance(layer, (nn.Conv2d, nn.Linear)):
+            continue
+        if how == "he" and any(layer is end for end in last):
+            continue  # no ReLU follows; small values at first
+        if how == "he":
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif how == "xavier":
+            nn.init.xavier_uniform_(layer.weight)
+        else:
+            nn.init.orthogonal_(layer.weight, 2**0.5)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def _example(space: Space[Any]) -> Any:
+    """Return a batch of one observation."""
+    sample = space.sample()
+    if isinstance(sample, dict):
+        return {name: torch.as_tensor(part)[None] for name, part in sample.items()}
+    return torch.as_tensor(sample)[None]
+
+
+def _has_images(space: Space[Any]) -> bool:
+    return any(map(is_image, space.values())) if isinstance(space, Dict) else is_image(space)
+
+
+def _channels_last(space: Space[Any]) -> bool:
+    shape = space.shape or ()
+    return len(shape) == 3 and shape[2] < min(shape[:2])

@@ -1,0 +1,197 @@
+"""A module with its weights in one flat tensor, trained by one optimiser, in fp32 or with a bf16 working copy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlhub_core import ConfigError
+from rlhub_core.config import split_name
+from rlhub_core.errors import did_you_mean, listed
+from rlhub_deep.modules import output_layers
+from rlhub_deep.noisy import NoisyLinear, draw_noise
+from rlhub_deep.perceptron import Perceptron
+from rlhub_deep.saving import to_torch, to_tree
+
+Precision = Literal["fp32", "bf16"]
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+FUSED = (torch.optim.Adam, torch.optim.SGD)  # one pass over the weights instead of several
+
+
+class Network:
+    """A module whose weights, in fp32, are one flat tensor, and so are their gradients.
+
+    Copying, averaging, clipping and optimising are then one operation each, whatever the layers. With "bf16" the layers
+    that multiply matrices, all but the last, compute with a copy of their weights that is rounded to bfloat16 after
+    every step: gradients of 16 bits move weights of 32. The last layer stays in fp32 because values rounded to three
+    digits would tie actions.
+
+    Args:
+        module: maps observations [B, ...] to outputs [B, ...].
+        precision: of its matrix products.
+        eval_mode: put the module into `eval` mode except while it learns (dropout, batch normalisation).
+    """
+
+    def __init__(self, module: nn.Module, precision: Precision = "fp32", *, eval_mode: bool = False) -> None:
+        self.module, self.precision, self.eval_mode = module.eval(), precision, eval_mode
+        self.parameters = list(module.parameters())
+        self.weights = torch.cat([parameter.detach().flatten().float() for parameter in self.parameters])
+        self.gradient = torch.zeros_like(self.weights)
+        self._gradients = self._views(self.gradient)
+        self._outputs: Tensor | None = None
+        self._noisy = any(isinstance(layer, NoisyLinear) for layer in module.modules())
+        rounded = _round_inputs(module) if precision == "bf16" else set()
+        self._copies: list[tuple[Tensor, Tensor]] = []  # bf16, the fp32 it is rounded from
+        for parameter, weight in zip(self.parameters, self._views(self.weights), strict=True):
+            parameter.data = weight
+            if id(parameter) in rounded:
+                parameter.data = weight.bfloat16()
+                self._copies.append((parameter.data, weight))
+        self._by_hand = isinstance(module, Perceptron) and precision == "fp32"
+
+    def __call__(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
+        """Return outputs without gradients; noisy layers draw from `rng`, or are silent where there is none."""
+        if self._noisy:
+            draw_noise(self.module, rng)
+        with torch.no_grad():
+            outputs: Tensor = self.module(observations)
+        return outputs
+
+    def record(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
+        """Return outputs, detached, and remember what `backward` needs."""
+        if self._noisy:
+            draw_noise(self.module, rng)
+        if self._by_hand:
+            outputs: Tensor = self.module.record(observations)  # type: ignore[operator]
+            return outputs
+        if self.eval_mode:
+            self.module.train()
+        self._outputs = self.module(observations)
+        if self.eval_mode:
+            self.module.eval()
+        return self._outputs.detach()
+
+    def backward(self, gradient: Tensor) -> None:
+        """Write `self.gradient`, given the gradient of the loss with respect to the recorded outputs."""
+        if self._by_hand:
+            self.module.backward(gradient, self._gradients)  # type: ignore[operator]
+            return
+        assert self._outputs is not None
+        given: Sequence[Tensor | None] = torch.autograd.grad(
+            self._outputs, self.parameters, gradient, allow_unused=True
+        )
+        self._outputs = None
+        for flat, each in zip(self._gradients, given, strict=True):
+            if each is None:
+                flat.zero_()
+            else:
+                flat.copy_(each)
+
+    def round(self) -> None:
+        """Round the working copy anew, after `weights` have changed."""
+        for low, weight in self._copies:
+            low.copy_(weight)
+
+    def follow(self, other: Network, tau: float = 1.0) -> None:
+        """Become a copy of another network of this kind, or move the share `tau` of the way to it (Polyak)."""
+        if tau == 1.0:
+            self.weights.copy_(other.weights)
+        else:
+            self.weights.lerp_(other.weights, tau)
+        for mine, theirs in zip(self.module.buffers(), other.module.buffers(), strict=True):
+            mine.copy_(theirs)
+        self.round()
+
+    def copy(self) -> Network:
+        """Return a second network with the same weights."""
+        twin = Network(copy.deepcopy(self.module), self.precision, eval_mode=self.eval_mode)
+        twin.follow(self)
+        return twin
+
+    def state(self) -> dict[str, Any]:
+        """Return weights and buffers, as `restore` takes them."""
+        return {"weights": to_tree(self.weights), "buffers": to_tree(list(self.module.buffers()))}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Become the network whose `state` was taken."""
+        self.weights.copy_(torch.from_numpy(saved["weights"]))
+        for mine, theirs in zip(self.module.buffers(), saved["buffers"], strict=True):
+            mine.copy_(torch.from_numpy(theirs))
+        self.round()
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        pieces = torch.split(flat, [parameter.numel() for parameter in self.parameters])
+        return [piece.view(each.shape) for piece, each in zip(pieces, self.parameters, strict=True)]
+
+
+class Optimizer:
+    """An optimiser of torch's, written as `name:option=value,…`, for the weights of one network.
+
+    Args:
+        network: whose `weights` it changes.
+        written: "adam", "rmsprop:alpha=0.95,eps=0.01,centered=true": names of `OPTIMIZERS`, options of torch.
+
+    Raises:
+        ConfigError: for an unknown optimiser or option.
+    """
+
+    def __init__(self, network: Network, written: str) -> None:
+        name, options = split_name(written)
+        if name not in OPTIMIZERS:
+            raise ConfigError(f"optimizer: {name!r} is unknown.{did_you_mean(name, OPTIMIZERS)} {listed(OPTIMIZERS)}.")
+        kind = OPTIMIZERS[name]
+        known = [option for option in signature(kind).parameters if option not in ("params", "lr", "fused")]
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"optimizer: {name} has no option {option!r}. It has: {listed(known)}.")
+        if kind in FUSED:
+            options["fused"] = True
+        self.network = network
+        self._parameter = nn.Parameter(network.weights)
+        self._parameter.grad = network.gradient
+        self._optimizer = kind([self._parameter], **options)
+
+    def step(self, learning_rate: float, max_grad_norm: float | None) -> Tensor:
+        """Scale the gradient down to a norm, take one step, and return the norm it had."""
+        network = self.network
+        norm: Tensor = torch.linalg.vector_norm(network.gradient)
+        if max_grad_norm is not None:
+            network.gradient.mul_((max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        self._optimizer.param_groups[0]["lr"] = learning_rate
+        self._optimizer.step()
+        network.round()
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """Return its moments, as `restore` takes them."""
+        return to_tree(self._optimizer.state_dict())  # type: ignore[no-any-return]
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Become the optimiser whose `state` was taken."""
+        self._optimizer.load_state_dict(to_torch(saved))
+
+
+def _round_inputs(module: nn.Module) -> set[int]:
+    """Make the layers that multiply matrices take inputs of their weights' type; return which weights to round."""
+    layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))]
+    kept = output_layers(module)
+    for layer in layers:
+        if _take_own_type not in layer._forward_pre_hooks.values():
+            layer.register_forward_pre_hook(_take_own_type)
+    return {id(weight) for layer in layers if not any(layer is last for last in kept) for weight in layer.parameters()}
+
+
+def _take_own_type(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(given.to(layer.weight.dtype) for given in inputs)  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""Parallelised Q-network: Q-learning from many environments at once, without replay and without target network.
+
+Gallici et al., "Simplifying deep temporal difference learning", ICLR 2025, algorithm 1: layer normalisation is what
+keeps it stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Discrete
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core.schedules import Linear, value, whole
+from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
+from rlhub_deep.network import Network, Optimizer, Precision
+from rlhub_deep.values import lambda_returns
+
+
+@dataclass(frozen=True)
+class PQNConfig:
+    """Hyper-parameters of `deep/pqn`."""
+
+    learning_rate: Scheduled[float] = option(2.5e-4, "step size of the optimiser", minimum=0)
+    discount: Scheduled[float] = option(0.99, "γ, what the next step's value is worth now", minimum=0, maximum=1)
+    trace: Scheduled[float] = option(
+        0.65, "λ of the returns; 0: one step, 1: to the rollout's end", minimum=0, maximum=1
+    )
+    rollout_length: Scheduled[int] = option(
+        32, "of each environment between two times it learns", unit="steps", minimum=1
+    )
+    epochs: Scheduled[int] = option(2, "passes over each rollout", minimum=1)
+    minibatches: Scheduled[int] = option(4, "updates a pass", minimum=1)
+    epsilon: Scheduled[float] = option(
+        Linear(1.0, 0.05, 10_000), "probability of a random action", minimum=0, maximum=1
+    )
+    optimizer: str = option("radam", "adam, nadam, radam, rmsprop or sgd, with torch's options: rmsprop:alpha=0.95")
+    max_grad_norm: Scheduled[float] | None = option(10.0, "gradients are scaled down to this norm", minimum=0)
+    precision: Precision = option("fp32", "of matrix products; bf16: faster, with weights kept in fp32")
+    hidden_sizes: tuple[int, ...] | None = option(None, "hidden layers; none: 512 on images, else 64, 64", unit="units")
+    activation: Activation = option("relu", "of hidden layers")
+    layer_norm: bool = option(True, "normalise before every activation")
+    initialization: Initialization | None = option(None, "of the weights; none: he on images, else pytorch")
+    network: Factory | None = option(
+        None, "(observation space, outputs) -> torch module, in place of the built-in ones"
+    )
+
+
+class Rollout(NamedTuple):
+    """What T steps of B environments leave to learn from, flattened to N = T B."""
+
+    observation: Any  # [N, ...]
+    action: NDArray[np.int64]  # [N]
+    returns: Tensor  # [N]
+
+
+class PQN:
+    """Learns action values from λ-returns of rollouts and acts ε-greedily on them."""
+
+    Config: ClassVar[type[PQNConfig]] = PQNConfig
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Discrete,
+        config: PQNConfig,
+        *,
+        seed: int,
+        total_steps: int,
+        device: str = "auto",
+    ) -> None:
+        self.config, self.steps = config, 0
+        self.actions, self.first_action = int(action_space.n), int(action_space.start)
+        self.device = choose_device(device)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        module = make_module(
+            observation_space,
+            [self.actions],
+            hidden_sizes=config.hidden_sizes,
+            activation=config.activation,
+            layer_norm=config.layer_norm,
+            initialization=config.initialization,
+            factory=config.network,
+            seed=seed,
+        )
+        self.network = Network(module.to(self.device), config.precision, eval_mode=config.network is not None)
+        self.optimizer = Optimizer(self.network, config.optimizer)
+
+    def train(self, collector: Collector, until: int) -> Iterator[Progress]:
+        """Act for a rollout, then learn from it."""
+        while self.steps < until:
+            rollout = self.collect(collector)
+            self.steps = collector.steps
+            yield Progress(self.steps, collector.episodes(), self.learn(rollout))
+
+    @torch.no_grad()
+    def collect(self, collector: Collector) -> Rollout:
+        """Act ε-greedily and return what happened with its λ-returns."""
+        config, length = self.config, whole(self.config.rollout_length, self.steps)
+        observations, actions, rewards, discounts, ends, next_values = [], [], [], [], [], []
+        values = self._values(collector.observations)  # [B, actions]
+        for _ in range(length):
+            observations.append(collector.observations)
+            transition = collector.step(self._choose(values, self.rng) + self.first_action)
+            values = self._values(collector.observations)
+            following = values.max(1)  # [B] of the true successor, unless the episode ended
+            cut = transition.truncated & ~transition.terminated
+            if cut.any():
+                following = np.where(cut, self._values(transition.next_observation).max(1), following)
+            actions.append(transition.action - self.first_action)
+            rewards.append(transition.reward)
+            discounts.append(value(config.discount, self.steps) * ~transition.terminated)
+            ends.append(transition.terminated | transition.truncated)
+            next_values.append(following)
+        reward, discount, next_value = (
+            torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (rewards, discounts, next_values)
+        )  # [T, B] each
+        ended = torch.as_tensor(np.stack(ends))
+        returns = lambda_returns(reward, discount, next_value, ended, value(config.trace, self.steps))
+        return Rollout(_joined(observations), np.concatenate(actions), returns.flatten().to(self.device))
+
+    def learn(self, rollout: Rollout) -> dict[str, float]:
+        """Regress the values of the actions taken on their returns, in several passes over shuffled minibatches."""
+        config, step = self.config, self.steps
+        limit = None if config.max_grad_norm is None else value(config.max_grad_norm, step)
+        losses, norms = [], []
+        for _ in range(whole(config.epochs, step)):
+            shuffled = self.rng.permutation(len(rollout.action))
+            for chosen in np.array_split(shuffled, whole(config.minibatches, step)):
+                action = torch.as_tensor(rollout.action[chosen], device=self.device)
+                outputs = self.network.record(to_tensors(_taken(rollout.observation, chosen), self.device))
+                error = outputs.gather(1, action[:, None])[:, 0] - rollout.returns[chosen]  # [n]
+                self.network.backward(
+                    torch.zeros_like(outputs).scatter_(1, action[:, None], error[:, None] / len(error))
+                )
+                norms.append(self.optimizer.step(value(config.learning_rate, step), limit))
+                losses.append(0.5 * error.square().mean())
+        return {
+            "loss": torch.stack(losses).mean().item(),
+            "gradient_norm": torch.stack(norms).mean().item(),
+            "return_mean": rollout.returns.mean().item(),
+        }
+
+    def actor(self, *, explore: bool = False) -> Actor:
+        """Return the greedy policy, or an ε-greedy one that draws from a stream of its own."""
+        if explore:
+            rng = np.random.default_rng((self.seed, self.steps))
+            return lambda observations, first: self._choose(self._values(observations), rng) + self.first_action
+        return lambda observations, first: self._values(observations).argmax(1) + self.first_action
+
+    def save(self, folder: Path) -> None:
+        """Write network, optimiser, random generator and step count."""
+        saved = {"network": self.network.state(), "optimizer": self.optimizer.state()}
+        state.save(folder, "pqn", saved | {"steps": self.steps, "rng": self.rng.bit_generator.state})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        saved = state.load(folder, "pqn")
+        self.steps, self.rng.bit_generator.state = saved["steps"], saved["rng"]
+        self.network.restore(saved["network"])
+        self.optimizer.restore(saved["optimizer"])
+
+    def _choose(self, values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+        wander = rng.random(len(values)) < value(self.config.epsilon, self.steps)  # [B]
+        chosen: NDArray[np.int64] = np.where(wander, rng.integers(self.actions, size=len(values)), values.argmax(1))
+        return chosen
+
+    def _values(self, observations: Any) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = self.network(to_tensors(observations, self.device)).cpu().numpy()
+        return values
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Return the observations of T steps [B, ...] as one batch [T B, ...]."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
+
+
+def _taken(observations: Any, chosen: NDArray[np.int64]) -> Any:
+    if isinstance(observations, dict):
+        return {name: part[chosen] for name, part in observations.items()}
+    return observations[chosen]
