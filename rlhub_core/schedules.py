@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, fields, replace
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T", int, float)
+C = TypeVar("C", bound=Any)
 
 Schedule: TypeAlias = Callable[[int], float]
 Scheduled: TypeAlias = T | Schedule
@@ -125,6 +126,12 @@ def resolve(hyper_parameter: Any, total_steps: int) -> Any:
     if isinstance(hyper_parameter, (Linear, Cosine)) and hyper_parameter.over is None:
         return replace(hyper_parameter, over=total_steps)
     return hyper_parameter
+
+
+def resolved(config: C, total_steps: int) -> C:
+    """Return a `Config` with every schedule that was left open set to the whole run."""
+    values = {field.name: resolve(getattr(config, field.name), total_steps) for field in fields(config)}
+    return replace(config, **values)
 
 
 def _fraction(schedule: Linear | Cosine, step: int) -> float:

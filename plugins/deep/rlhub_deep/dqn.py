@@ -12,7 +12,7 @@ All of them together, on `deep/c51`: Hessel et al., "Rainbow", AAAI 2018.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -20,17 +20,19 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Dict, Discrete
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
 from rlhub_core.replay import Replay
-from rlhub_core.schedules import Linear, value, whole
+from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
-from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
+from rlhub_deep.values import Dueling, dueling, dueling_backward
 
+MOST_BYTES_TOGETHER = 2**22  # of observations drawn at once
 LEAST_PRIORITY = 1e-6  # added to errors, so that no transition is lost to the replay
 
 
@@ -82,6 +84,16 @@ class DQNConfig:
     diagnostics: bool = option(False, "also measure errors after each update, a held-out batch's values, updates/s")
 
 
+class Sample(NamedTuple):
+    """A batch of N transitions with what their values should be."""
+
+    observation: Any  # [N, ...]
+    action: Tensor  # [N]
+    target: Tensor  # [N, ...]
+    weight: Tensor  # [N] importance
+    places: NDArray[np.int64]  # [N] in the replay
+
+
 class Loss(NamedTuple):
     """What an update needs to know about a batch of N transitions."""
 
@@ -105,6 +117,7 @@ class DQN:
         total_steps: int,
         device: str = "auto",
     ) -> None:
+        config = resolved(config, total_steps)
         self.config, self.steps, self.ended, self.updates = config, 0, 0, 0
         self.observation_space = observation_space
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
@@ -127,6 +140,7 @@ class DQN:
         self.optimizer = Optimizer(self.network, config.optimizer)
         self.replay: Replay | None = None  # made when the number of environments is known
         self.held_out: Any = None  # observations whose values are followed
+        self._together = self._batches_together()
         self._begun = time.perf_counter()
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
@@ -146,45 +160,57 @@ class DQN:
                 self._update_target(before)
             metrics: dict[str, float] = {}
             if self.clock >= config.learning_starts:
-                for _ in range(due * whole(config.gradient_steps, self.clock)):
-                    metrics = self.learn()
+                metrics = self.learn(due * whole(config.gradient_steps, self.clock))
             yield Progress(self.steps, collector.episodes(), metrics)
 
-    def learn(self) -> dict[str, float]:
-        """Take one step of the optimiser on a batch."""
+    def learn(self, updates: int = 1) -> dict[str, float]:
+        """Take steps of the optimiser, each on a batch of its own; return what the last one measured."""
+        metrics: dict[str, float] = {}
+        while updates > 0:
+            together = min(updates, self._together)
+            updates -= together
+            for sample in self.sample(together):
+                metrics = self.update(sample)
+        return metrics
+
+    def sample(self, batches: int = 1) -> Iterable[Sample]:
+        """Draw batches with their targets."""
         config, clock = self.config, self.clock
+        size = whole(config.batch_size, clock)
         assert self.replay is not None
-        batch = self.replay.sample(
-            whole(config.batch_size, clock),
+        drawn = self.replay.sample(
+            size * batches,
             self.rng,
             n_step=whole(config.n_step, clock),
             discount=value(config.discount, clock),
             beta=value(config.priority_beta, clock),
         )
-        observation, next_observation = self._tensors(batch.observation), self._tensors(batch.next_observation)
+        observation, next_observation = self._tensors(drawn.observation), self._tensors(drawn.next_observation)
         action, reward, discount, weight = map(
-            self._tensors, (batch.action, batch.reward, batch.discount, batch.weight)
+            self._tensors, (drawn.action, drawn.reward, drawn.discount, drawn.weight)
         )
         with torch.no_grad():
             target = self.target(reward, discount, next_observation)
-        outputs = self.network.record(observation, self._noise())
-        loss = self.loss(outputs, action, target, weight)
+        if batches == 1:
+            return [Sample(observation, action, target, weight, drawn.index)]
+        split = (tensor.split(size) for tensor in (observation, action, target, weight))
+        return map(Sample, *split, np.split(drawn.index, batches))
+
+    def update(self, sample: Sample) -> dict[str, float]:
+        """Take one step of the optimiser."""
+        config, clock = self.config, self.clock
+        observation, action, target, weight, places = sample
+        loss = self.loss(self.network.record(observation, self._noise()), action, target, weight)
         self.network.backward(loss.gradient)
         limit = None if config.max_grad_norm is None else value(config.max_grad_norm, clock)
         norm = self.optimizer.step(value(config.learning_rate, clock), limit)
         self.updates += 1
         if config.prioritized:
-            self.replay.prioritize(
-                batch.index, (loss.error.cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
-            )
-        metrics = {
-            "loss": torch.dot(weight, loss.each).item() / len(weight),
-            "gradient_norm": norm.item(),
-            "updates": float(self.updates),
-        }
-        if config.diagnostics:
-            metrics |= self._diagnose(loss, observation, action, target, weight)
-        return metrics
+            priority = (loss.error.cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
+            assert self.replay is not None
+            self.replay.prioritize(places, priority)
+        metrics = {"loss": torch.dot(weight, loss.each).item() / len(weight), "gradient_norm": norm}
+        return metrics | {"updates": float(self.updates)} | (self._diagnose(sample, loss) if config.diagnostics else {})
 
     # what its distributional relatives do otherwise
 
@@ -205,14 +231,17 @@ class DQN:
 
     def loss(self, outputs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Loss:
         """Return the loss of the errors of the actions' values, weighted as they were sampled."""
-        values = self.values(outputs)
-        error = values.gather(1, action[:, None])[:, 0] - target  # [N]
-        is_huber = self.config.loss == "huber"
-        slope = weight * (error.clamp(-1, 1) if is_huber else 2 * error) / len(error)  # [N]
-        gradient = torch.zeros_like(values).scatter_(1, action[:, None], slope[:, None])
+        values, chosen = self.values(outputs), action[:, None]  # [N, actions], [N, 1]
+        value_of_chosen, target = values.gather(1, chosen), target[:, None]  # [N, 1]
+        error = value_of_chosen - target
+        if self.config.loss == "huber":
+            each, slope = huber_loss(value_of_chosen, target, reduction="none"), error.clamp(-1, 1)
+        else:
+            each, slope = error * error, 2 * error
+        gradient = torch.zeros_like(values).scatter_(1, chosen, slope * (weight[:, None] / len(error)))
         if self.config.dueling:
             gradient = dueling_backward(gradient, outputs, self.config.dueling)
-        return Loss(huber(error) if is_huber else error * error, error.abs(), gradient)
+        return Loss(each[:, 0], error[:, 0].abs(), gradient)
 
     # acting
 
@@ -298,6 +327,18 @@ class DQN:
             prioritized=config.prioritized,
         )
 
+    def _batches_together(self) -> int:
+        """Return how many batches may be drawn at once: more than one where no update changes what the next one needs.
+
+        That is so where all their targets come from the target network alone, and nothing is prioritised.
+        """
+        config, space = self.config, self.observation_space
+        alone = config.double or config.prioritized or config.noisy or config.target_update_every is None
+        if alone or isinstance(space, Dict):
+            return 1
+        bytes_each = np.dtype(space.dtype).itemsize * int(np.prod(space.shape or ()))
+        return max(1, MOST_BYTES_TOGETHER // (bytes_each * whole(config.batch_size, 0)))
+
     def _update_target(self, before: int) -> None:
         every = self.config.target_update_every
         times = 0 if every is None else self._passed(every, before)
@@ -315,20 +356,18 @@ class DQN:
     def _tensors(self, arrays: Any) -> Any:
         return to_tensors(arrays, self.device)
 
-    def _diagnose(
-        self, loss: Loss, observation: Any, action: Tensor, target: Tensor, weight: Tensor
-    ) -> dict[str, float]:
+    def _diagnose(self, sample: Sample, before: Loss) -> dict[str, float]:
         """Return errors on the same batch before and after its update, and values of a batch that stays the same."""
-        assert self.replay is not None
-        after = self.loss(self.network(observation), action, target, weight)
+        after = self.loss(self.network(sample.observation), *sample[1:4])
         if self.held_out is None:
+            assert self.replay is not None
             apart = np.random.default_rng((self.seed, 1))
-            self.held_out = self.replay.sample(whole(self.config.batch_size, self.clock), apart).observation
+            self.held_out = self.replay.sample(len(sample.weight), apart).observation
         seconds, self._begun = time.perf_counter() - self._begun, time.perf_counter()
         return {
-            "error_before": loss.error.mean().item(),
+            "error_before": before.error.mean().item(),
             "error_after": after.error.mean().item(),
-            "loss_after": torch.dot(weight, after.each).item() / len(weight),
+            "loss_after": torch.dot(sample.weight, after.each).item() / len(sample.weight),
             "held_out_q": float(self._action_values(self.held_out).max(1).mean()),
             "updates_per_second": 1 / seconds,
         }

@@ -45,18 +45,20 @@ class PixelConv(nn.Conv2d):
     It divides its few weights by 255 instead of every pixel; and 0..255 are whole in bfloat16, their 255ths are not.
     """
 
-    def __init__(self, space: Space[Any], channels: int, *shape: int) -> None:
-        super().__init__(channels, *shape)
+    def __init__(self, space: Space[Any], channels: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__(channels, outputs, kernel, stride)
         self.scale = 1 / 255 if space.dtype == "uint8" else 1.0
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map [B, C, H, W] of any type."""
         weight = self.weight * self.scale if self.scale != 1.0 else self.weight
-        return self._conv_forward(pixels.to(weight.dtype), weight, self.bias)
+        return nn.functional.conv2d(pixels.to(weight.dtype), weight, self.bias, self.stride)
 
 
 class Flat(nn.Module):
     """Observations that are no images -> one row of floats each: classes one-hot, bytes in 0..1."""
+
+    starts: Tensor  # of every class's numbers
 
     def __init__(self, space: Space[Any]) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from inspect import signature
+from inspect import signature, unwrap
 from typing import Any, Literal
 
 import numpy as np
@@ -162,15 +162,17 @@ class Optimizer:
         self._parameter = nn.Parameter(network.weights)
         self._parameter.grad = network.gradient
         self._optimizer = kind([self._parameter], **options)
+        self._step = unwrap(kind.step)  # torch's hooks for profilers take as long as a step of a small network
 
-    def step(self, learning_rate: float, max_grad_norm: float | None) -> Tensor:
+    def step(self, learning_rate: float, max_grad_norm: float | None) -> float:
         """Scale the gradient down to a norm, take one step, and return the norm it had."""
         network = self.network
-        norm: Tensor = torch.linalg.vector_norm(network.gradient)
-        if max_grad_norm is not None:
-            network.gradient.mul_((max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        norm: float = torch.linalg.vector_norm(network.gradient).item()
+        if max_grad_norm is not None and norm > max_grad_norm:
+            network.gradient.mul_(max_grad_norm / norm)
         self._optimizer.param_groups[0]["lr"] = learning_rate
-        self._optimizer.step()
+        with torch.no_grad():
+            self._step(self._optimizer)
         network.round()
         return norm
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
     # in place; gradient before it from the gradient after it and its output, in place
@@ -34,27 +35,26 @@ class Perceptron(nn.Module):
         self.encode = encode
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self._activate, self._gradient = ACTIVATIONS[activation]
-        self._layers: list[tuple[Tensor, Tensor]] = []  # weight, bias
         self._inputs: list[Tensor] = []  # of each layer, when they were last recorded
 
     def forward(self, observations: Tensor) -> Tensor:
         """Map observations [B, ...] to outputs [B, sizes[-1]]."""
         x: Tensor = self.encode(observations)
-        for layer in self.layers[:-1]:
-            x = self._activate(layer(x))
-        outputs: Tensor = self.layers[-1](x)
-        return outputs
+        *hidden, last = self._weights()
+        for weight, bias in hidden:
+            x = self._activate(linear(x.to(weight.dtype), weight, bias))
+        return linear(x.to(last[0].dtype), *last)
 
     @torch.no_grad()
     def record(self, observations: Tensor) -> Tensor:
         """Map as `forward` does, without autograd, and remember what `backward` needs."""
         x: Tensor = self.encode(observations)
         self._inputs = [x]
-        *hidden, (weight, bias) = self._weights()
-        for hidden_weight, hidden_bias in hidden:
-            x = self._activate(torch.addmm(hidden_bias, x, hidden_weight.t()))
+        *hidden, last = self._weights()
+        for weight, bias in hidden:
+            x = self._activate(linear(x, weight, bias))
             self._inputs.append(x)
-        return torch.addmm(bias, x, weight.t())
+        return linear(x, *last)
 
     @torch.no_grad()
     def backward(self, gradient: Tensor, into: Sequence[Tensor]) -> None:

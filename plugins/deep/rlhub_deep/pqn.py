@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
-from rlhub_core.schedules import Linear, value, whole
+from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.values import lambda_returns
@@ -77,6 +77,7 @@ class PQN:
         total_steps: int,
         device: str = "auto",
     ) -> None:
+        config = resolved(config, total_steps)
         self.config, self.steps = config, 0
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
         self.device = choose_device(device)
@@ -145,7 +146,7 @@ class PQN:
                 losses.append(0.5 * error.square().mean())
         return {
             "loss": torch.stack(losses).mean().item(),
-            "gradient_norm": torch.stack(norms).mean().item(),
+            "gradient_norm": float(np.mean(norms)),
             "return_mean": rollout.returns.mean().item(),
         }
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 Dueling = Literal["mean", "max"]
 
@@ -32,12 +33,6 @@ def dueling_backward(gradient: Tensor, outputs: Tensor, form: Dueling) -> Tensor
         return torch.cat([total, gradient - total / gradient.shape[1]], 1)
     greedy = outputs[:, 1:].argmax(1, keepdim=True)
     return torch.cat([total, gradient.scatter_add(1, greedy, -total)], 1)
-
-
-def huber(error: Tensor) -> Tensor:
-    """Return the Huber loss of errors, quadratic up to 1 and linear beyond, elementwise."""
-    size = error.abs()
-    return torch.where(size < 1, 0.5 * error * error, size - 0.5)
 
 
 def project(probabilities: Tensor, reward: Tensor, discount: Tensor, low: float, high: float) -> Tensor:
@@ -75,7 +70,7 @@ def quantile_huber(quantiles: Tensor, targets: Tensor) -> Tensor:
     midpoints = (torch.arange(count, device=quantiles.device) + 0.5) / count
     error = targets[:, None, :] - quantiles[:, :, None]  # [B, N, M]
     weight = (midpoints[:, None] - (error.detach() < 0).float()).abs()
-    return (weight * huber(error)).mean(2).sum(1)
+    return (weight * huber_loss(error, torch.zeros_like(error), reduction="none")).mean(2).sum(1)
 
 
 def lambda_returns(reward: Tensor, discount: Tensor, next_value: Tensor, ended: Tensor, trace: float) -> Tensor:
