@@ -30,6 +30,7 @@ from rlhub_core.hookspecs import hookimpl
 from rlhub_core.hub import Hub, Plugin, default_hub
 from rlhub_core.media import plot, record
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
+from rlhub_core.replay import Replay
 from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
 from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec
@@ -88,6 +89,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "Progress",
+    "Replay",
     "RlhubError",
     "Run",
     "RunError",

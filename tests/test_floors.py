@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding"},
-    {"hookspecs", "state", "checkpoint", "config", "collector"},
+    {"hookspecs", "state", "checkpoint", "config", "collector", "memory", "sum_tree", "replay"},
     {"hub", "envs", "evaluation"},
     {"experiment", "records", "provenance", "callbacks", "plugin", "parts", "run", "loop", "training"},
     {"media", "film", "curves", "doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"},
@@ -21,6 +21,7 @@ SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
     "collector": {"state"},
     "config": set(),
+    "replay": {"memory", "sum_tree"},
     "evaluation": {"envs"},
     "envs": {"hub"},
     "records": set(),
