@@ -100,13 +100,15 @@ class Streams(nn.Module):
 class Mixed(nn.Module):
     """Observations of several kinds by name: images through convolutions each, the rest as it is, in one row."""
 
-    def __init__(self, space: Dict) -> None:
+    def __init__(self, space: Dict, layer_norm: bool) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict({name: features(part) for name, part in space.items()})
+        self.names = list(space)  # some of which a ModuleDict would not take
+        self.parts = nn.ModuleList(features(part, layer_norm) for part in space.values())
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """Map a dict of [B, ...] to [B, features]."""
-        return torch.cat([part(observations[name]).float() for name, part in self.parts.items()], 1)
+        parts = zip(self.names, self.parts, strict=True)
+        return torch.cat([part(observations[name]).float() for name, part in parts], 1)
 
 
 def convolutions(space: Space[Any], layer_norm: bool) -> nn.Sequential:
@@ -129,7 +131,7 @@ def convolutions(space: Space[Any], layer_norm: bool) -> nn.Sequential:
 def features(space: Space[Any], layer_norm: bool = False) -> nn.Module:
     """Return a module that maps observations [B, ...] to features [B, n]."""
     if isinstance(space, Dict):
-        return Mixed(space)
+        return Mixed(space, layer_norm)
     return convolutions(space, layer_norm) if is_image(space) else Flat(space)
 
 
@@ -236,8 +238,8 @@ def _checked(module: Any, space: Space[Any], outputs: int) -> nn.Module:
         raise ConfigError(f"network: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
     try:
         given = tuple(module.eval()(_example(space)).shape)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # whatever a user's code raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"network: it cannot read one observation of {squeezed(space)}: {reason}") from error
     if given != (1, outputs):
         raise ConfigError(f"network: for one observation it must give shape {(1, outputs)}, not {given}.")
@@ -263,14 +265,13 @@ def _initialize(module: nn.Module, how: Initialization) -> None:
 
 def _example(space: Space[Any]) -> Any:
     """Return a batch of one observation."""
-    sample = space.sample()
-    if isinstance(sample, dict):
-        return {name: torch.as_tensor(part)[None] for name, part in sample.items()}
-    return torch.as_tensor(sample)[None]
+    if isinstance(space, Dict):
+        return {name: _example(part) for name, part in space.items()}
+    return torch.as_tensor(space.sample())[None]
 
 
 def _has_images(space: Space[Any]) -> bool:
-    return any(map(is_image, space.values())) if isinstance(space, Dict) else is_image(space)
+    return any(map(_has_images, space.values())) if isinstance(space, Dict) else is_image(space)
 
 
 def _channels_last(space: Space[Any]) -> bool:

@@ -135,7 +135,7 @@ class PQN:
         losses, norms = [], []
         for _ in range(whole(config.epochs, step)):
             shuffled = self.rng.permutation(len(rollout.action))
-            for chosen in np.array_split(shuffled, whole(config.minibatches, step)):
+            for chosen in np.array_split(shuffled, min(whole(config.minibatches, step), len(shuffled))):
                 action = torch.as_tensor(rollout.action[chosen], device=self.device)
                 outputs = self.network.record(to_tensors(_taken(rollout.observation, chosen), self.device))
                 error = outputs.gather(1, action[:, None])[:, 0] - rollout.returns[chosen]  # [n]
@@ -182,11 +182,11 @@ class PQN:
 def _joined(parts: list[Any]) -> Any:
     """Return the observations of T steps [B, ...] as one batch [T B, ...]."""
     if isinstance(parts[0], dict):
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
     return np.concatenate(parts)
 
 
 def _taken(observations: Any, chosen: NDArray[np.int64]) -> Any:
     if isinstance(observations, dict):
-        return {name: part[chosen] for name, part in observations.items()}
+        return {name: _taken(part, chosen) for name, part in observations.items()}
     return observations[chosen]
