@@ -46,7 +46,7 @@ class Network:
 
     def __init__(self, module: nn.Module, precision: Precision = "fp32", *, eval_mode: bool = False) -> None:
         self.module, self.precision, self.eval_mode = module.eval(), precision, eval_mode
-        self.parameters = list(module.parameters())
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.weights = torch.cat([parameter.detach().flatten().float() for parameter in self.parameters])
         self.gradient = torch.zeros_like(self.weights)
         self._gradients = self._views(self.gradient)
@@ -144,7 +144,7 @@ class Optimizer:
         written: "adam", "rmsprop:alpha=0.95,eps=0.01,centered=true": names of `OPTIMIZERS`, options of torch.
 
     Raises:
-        ConfigError: for an unknown optimiser or option.
+        ConfigError: for an unknown optimiser or option, or a value that torch refuses.
     """
 
     def __init__(self, network: Network, written: str) -> None:
@@ -161,7 +161,10 @@ class Optimizer:
         self.network = network
         self._parameter = nn.Parameter(network.weights)
         self._parameter.grad = network.gradient
-        self._optimizer = kind([self._parameter], **options)
+        try:
+            self._optimizer = kind([self._parameter], **options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"optimizer: {written!r} cannot be made: {str(error).rstrip('.')}.") from error
         self._step = unwrap(kind.step)  # torch's hooks for profilers take as long as a step of a small network
 
     def step(self, learning_rate: float, max_grad_norm: float | None) -> float:
