@@ -28,11 +28,11 @@ from torch.nn.functional import huber_loss
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
 from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, resolved, value, whole
-from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
+from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, has_images, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.values import Dueling, dueling, dueling_backward
 
-MOST_BYTES_TOGETHER = 2**22  # of observations drawn at once
+MOST_TOGETHER = 1_024  # transitions drawn at once: what passes through a small network still fits the cache
 LEAST_PRIORITY = 1e-6  # added to errors, so that no transition is lost to the replay
 
 
@@ -332,12 +332,12 @@ class DQN:
 
         That is so where all their targets come from the target network alone, and nothing is prioritised.
         """
-        config, space = self.config, self.observation_space
-        alone = config.double or config.prioritized or config.noisy or config.target_update_every is None
-        if alone or isinstance(space, Dict):
+        config = self.config
+        if config.double or config.prioritized or config.noisy or config.target_update_every is None:
             return 1
-        bytes_each = np.dtype(space.dtype).itemsize * int(np.prod(space.shape or ()))
-        return max(1, MOST_BYTES_TOGETHER // (bytes_each * whole(config.batch_size, 0)))
+        if has_images(self.observation_space) or isinstance(self.observation_space, Dict):
+            return 1
+        return max(1, MOST_TOGETHER // whole(config.batch_size, 0))
 
     def _update_target(self, before: int) -> None:
         every = self.config.target_update_every

@@ -172,7 +172,7 @@ def make_module(
         torch.manual_seed(seed)
         if factory is not None:
             return _checked(factory(space, sum(heads)), space, sum(heads))
-        images = _has_images(space)
+        images = has_images(space)
         sizes = list(
             (512,) if images and hidden_sizes is None else hidden_sizes if hidden_sizes is not None else (64, 64)
         )
@@ -210,6 +210,11 @@ def is_image(space: Space[Any]) -> bool:
         return False
     sides = shape[1:3] if len(shape) == 4 else shape[:2] if _channels_last(space) else shape[1:]
     return min(sides) >= SMALLEST_IMAGE
+
+
+def has_images(space: Space[Any]) -> bool:
+    """Return whether a space is of images, or a Dict with some."""
+    return any(map(has_images, space.values())) if isinstance(space, Dict) else is_image(space)
 
 
 def choose_device(name: str) -> torch.device:
@@ -268,10 +273,6 @@ def _example(space: Space[Any]) -> Any:
     if isinstance(space, Dict):
         return {name: _example(part) for name, part in space.items()}
     return torch.as_tensor(space.sample())[None]
-
-
-def _has_images(space: Space[Any]) -> bool:
-    return any(map(_has_images, space.values())) if isinstance(space, Dict) else is_image(space)
 
 
 def _channels_last(space: Space[Any]) -> bool:

@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
     # in place; gradient before it from the gradient after it and its output, in place
-    "relu": (torch.relu_, lambda gradient, output: gradient.mul_(output > 0)),
+    "relu": (torch.relu_, lambda gradient, output: gradient.mul_(output.sign())),
     "tanh": (torch.tanh_, lambda gradient, output: gradient.mul_(1 - output * output)),
     "elu": (nn.functional.elu_, lambda gradient, output: gradient.mul_(output.clamp(max=0) + 1)),
 }
