@@ -19,10 +19,9 @@ class SumTree:
     """
 
     def __init__(self, size: int) -> None:
-        self._depth = (size - 1).bit_length()
+        self._size, self._depth = size, (size - 1).bit_length()
         self._first = 1 << self._depth  # the leaf of place 0
         self._nodes = np.zeros(2 * self._first)
-        self._leaves = self._nodes[self._first : self._first + size]
 
     @staticmethod
     def bytes_needed(size: int) -> int:
@@ -41,7 +40,7 @@ class SumTree:
 
     def __getitem__(self, place: Any) -> Any:
         """Return the priorities of some places."""
-        return self._leaves[place]
+        return self._nodes[self._first : self._first + self._size][place]
 
     def __setitem__(self, place: ArrayLike, priority: ArrayLike) -> None:
         """Change the priorities of some places [N]; where a place is named twice its last one counts."""
@@ -54,7 +53,7 @@ class SumTree:
 
     def fill(self, priority: NDArray[np.float64]) -> None:
         """Change the priorities of all places."""
-        self._leaves[:] = priority
+        self._nodes[self._first : self._first + self._size] = priority
         for depth in reversed(range(self._depth)):
             start = 1 << depth
             self._nodes[start : 2 * start] = (

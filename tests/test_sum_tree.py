@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,14 @@ def test_a_tree_does_not_depend_on_its_history() -> None:
     assert changed.total == made_at_once.total
     masses = rng.random(100_000) * changed.total
     np.testing.assert_array_equal(changed.find(masses), made_at_once.find(masses))
+
+
+def test_a_copy_is_a_tree_of_its_own() -> None:
+    tree = filled([1.0, 2.0])
+    other = copy.deepcopy(tree)
+    other[np.array([0])] = 5.0
+    assert (other[0], other.total) == (5.0, 7.0)
+    assert (tree[0], tree.total) == (1.0, 3.0)
 
 
 def test_a_place_without_priority_is_never_found() -> None:
