@@ -28,6 +28,8 @@ FIXED = {  # numbers that a model reads only when it is built: no schedule can c
     "buffer_size", "n_steps", "rms_prop_eps", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"
 }  # fmt: skip
 
+IMPORTED = ("torch", "stable_baselines3", "rlhub_sb3")  # packages whose classes may be named as text
+
 ENV_STEPS = "env steps"
 
 MEANINGS: dict[str, dict[str, Any]] = {
@@ -65,7 +67,9 @@ MEANINGS: dict[str, dict[str, Any]] = {
     "tau": {"meaning": "share of the network copied into the target network at its update", "minimum": 0, "maximum": 1},
     "train_freq": {"meaning": 'steps of each environment between updates, or [number, "step" or "episode"]'},
     "gradient_steps": {"meaning": "gradient steps an update; -1: one for each step since the last", "minimum": -1},
-    "replay_buffer_class": {"meaning": "another replay buffer, written module:Class"},
+    "replay_buffer_class": {
+        "meaning": "another replay buffer, written module:Class; rlhub_sb3.frame_replay:FrameReplayBuffer saves memory"
+    },
     "replay_buffer_kwargs": {"meaning": "arguments of the replay buffer"},
     "optimize_memory_usage": {
         "meaning": "keep each observation once; needs replay_buffer_kwargs = {handle_timeout_termination = false}"
@@ -160,8 +164,10 @@ def _imported(given: Any, owner: str) -> Any:
         return [_imported(child, owner) for child in given]
     if not (isinstance(given, str) and ":" in given):
         return given
-    if re.split("[.:]", given)[0] not in ("torch", "stable_baselines3"):  # a recipe must not run code of its own
-        raise ConfigError(f"{owner}: {given!r} is not imported: only torch's and stable_baselines3's classes are.")
+    if re.split("[.:]", given)[0] not in IMPORTED:  # a recipe must not run code of its own
+        raise ConfigError(
+            f"{owner}: {given!r} is not imported: only torch's, stable_baselines3's and rlhub_sb3's classes are."
+        )
     try:
         found = load_target(given)
     except (ImportError, AttributeError, ValueError) as error:

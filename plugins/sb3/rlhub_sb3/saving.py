@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 
+from rlhub_sb3.frame_replay import FrameReplayBuffer
+
 COUNTERS = (  # those that a model has are saved
     "num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate", "_current_progress_remaining"
 )  # fmt: skip
@@ -44,6 +46,8 @@ def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
 
 def replay_state(buffer: Any) -> dict[str, Any]:
     """Return the filled part of a replay buffer."""
+    if isinstance(buffer, FrameReplayBuffer):
+        return buffer.state()
     filled = buffer.buffer_size if buffer.full else min(buffer.pos + 1, buffer.buffer_size)  # a next observation may
     return {  # stand one place behind the last transition
         "pos": buffer.pos,
@@ -54,6 +58,9 @@ def replay_state(buffer: Any) -> dict[str, Any]:
 
 def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
     """Fill a new replay buffer of the same configuration."""
+    if isinstance(buffer, FrameReplayBuffer):
+        buffer.restore(saved)
+        return
     buffer.pos, buffer.full = saved["pos"], saved["full"]
     for name, array in _arrays(buffer):
         for part, values in _parts(array, saved["arrays"][name]):
