@@ -74,8 +74,8 @@ def tabular() -> Callable[..., Any]:
         given = {"hidden_sizes": (), "max_grad_norm": None, "optimizer": "sgd", **config}
         algorithm = kind(Discrete(4), Discrete(actions), kind.Config(**given), seed=0, total_steps=100, device="cpu")
         _write_table(algorithm.network, online)
-        if target is not None:
-            _write_table(algorithm.target_network, target)
+        if hasattr(algorithm, "target_network"):
+            _write_table(algorithm.target_network, online if target is None else target)
         return algorithm
 
     return make

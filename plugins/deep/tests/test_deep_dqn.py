@@ -1,10 +1,10 @@
-"""deep/dqn: the target by hand, the probes, exploration, networks, exact resume."""
+"""deep/dqn as it learns: from what happened, by priority, with diagnostics."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -12,199 +12,236 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
+from rlhub_deep.c51 import C51
 from rlhub_deep.dqn import DQN, DQNConfig
-from torch import nn
+from rlhub_deep.qrdqn import QRDQN
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, Transition
+from rlhub_core import ConfigError
 from rlhub_core.schedules import Linear
-from rlhub_core.testing import PROBES, ActionAndObservationMatter, DiscountedValue, ObservationValue, check_exact_resume
 
 VECTOR = Box(-1, 1, (2,), np.float32)
-QUICK = {
-    "learning_rate": 5e-3,
-    "learning_starts": 50,
-    "train_every": 1,
-    "target_update_every": 20,
-    "epsilon": 0.5,
-    "hidden_sizes": (16,),
-}
+ONLINE = [[0.5, 1.5], [3.0, 2.0], [-1.0, 0.0], [2.0, 1.0]]  # [states, actions]
+TARGET = [[0.0, 0.0], [1.0, -3.0], [5.0, 6.0], [-8.0, 4.0]]
+REWARDS = [1.0, 2.0, 4.0]
+NEVER = 10**6
+
+Maker = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def huber(error: float) -> float:
+    return 0.5 * error**2 if abs(error) < 1 else abs(error) - 0.5
 
 
-def made(action_space: Any = None, **config: Any) -> DQN:
-    return DQN(VECTOR, action_space or Discrete(3), DQNConfig(**config), seed=0, total_steps=100, device="cpu")
+def by_hand(state: int, n: int, ending: str, double: bool) -> float:
+    """Return the target of what happens from a state on, γ = 0.5."""
+    total, discount = 0.0, 1.0
+    for _ in range(n):
+        total += discount * REWARDS[state]
+        discount, state = discount / 2, state + 1
+        if state == 3:
+            break
+    if state == 3 and ending == "terminated":
+        return total
+    return total + discount * (TARGET[state][int(np.argmax(ONLINE[state]))] if double else max(TARGET[state]))
 
 
-@pytest.mark.parametrize(("terminated", "truncated"), [(False, False), (True, False), (False, True)])
-def test_the_loss_is_that_of_the_target_by_hand(terminated: bool, truncated: bool) -> None:
-    algorithm = made(discount=0.9, batch_size=4, max_grad_norm=1e9)
-    with torch.no_grad():
-        for weight in algorithm.target_network.parameters():
-            weight.mul_(1.5)  # online and target networks disagree
-    algorithm.replay = algorithm._make_replay(1)
-    observation, successor = np.array([[0.1, -0.4]], np.float32), np.array([[0.3, 0.8]], np.float32)
-    flags = np.array([terminated]), np.array([truncated])
-    transition = Transition(observation, np.array([2]), np.array([0.7]), successor, *flags, {})
-    algorithm.replay.add(transition, transition.action, np.array([True]))
-    q = algorithm.network(torch.as_tensor(observation))[0, 2].item()
-    best = algorithm.target_network(torch.as_tensor(successor)).max().item()
-    error = 0.7 + (0.0 if terminated else 0.9 * best) - q  # a truncation bootstraps, a termination does not
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("n_step", [1, 2, 3, 5])
+@pytest.mark.parametrize("ending", ["terminated", "truncated"])
+def test_it_learns_from_what_happened(
+    tabular: Maker, fill: Maker, spy: Maker, ending: str, n_step: int, double: bool
+) -> None:
+    config = {"discount": 0.5, "n_step": n_step, "double": double, "learning_rate": 0.0, "learning_starts": NEVER}
+    algorithm = fill(tabular(DQN, ONLINE, TARGET, batch_size=64, **config), ending)
+    drawn = spy(algorithm.replay, "sample")
     metrics = algorithm.learn()
-    assert metrics["loss"] == pytest.approx(0.5 * error**2 if abs(error) < 1 else abs(error) - 0.5, rel=1e-5)
-    assert metrics["q_value"] == pytest.approx(q, rel=1e-5)
+    batch = drawn[0][2]
+    assert set(batch.observation.tolist()) == {0, 1, 2}
+    errors, gradient = [], np.zeros((2, 4))  # [actions, states], as the layer's weight
+    for state, action in zip(batch.observation.tolist(), batch.action.tolist(), strict=True):
+        errors.append(ONLINE[state][action] - by_hand(state, n_step, ending, double))
+        gradient[action, state] += np.clip(errors[-1], -1, 1) / 64
+    assert metrics["loss"] == pytest.approx(np.mean([huber(error) for error in errors]), rel=1e-5)
+    assert algorithm.network.gradient[:8].tolist() == pytest.approx(gradient.flatten().tolist(), abs=1e-6)
+    assert metrics["gradient_norm"] == pytest.approx(float(algorithm.network.gradient.norm()), rel=1e-5)
 
 
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)
-def test_probes_are_solved(probe: Any) -> None:
-    run = rlhub.train("deep/dqn", probe, steps=1_200, num_envs=2, config=QUICK | {"discount": 0.5})
-    network = run.algorithm.network
-    with torch.no_grad():
-        low, zero, high = network(torch.tensor([[-1.0], [0.0], [1.0]]))
-    if probe is ActionAndObservationMatter:
-        assert low.argmax() == 0
-        assert high.argmax() == 1
-    elif probe is ObservationValue:
-        assert (low.item(), high.item()) == pytest.approx((-1, 1), abs=0.1)
-    elif probe is DiscountedValue:
-        assert (zero.item(), high.item()) == pytest.approx((0.5, 1), abs=0.1)
-    else:
-        assert zero[-1].item() == pytest.approx(1, abs=0.1)
-    assert rlhub.evaluate(run, episodes=20).mean >= -0.5
+def test_several_updates_have_batches_of_their_own(tabular: Maker, fill: Maker, spy: Maker) -> None:
+    algorithm = fill(tabular(DQN, ONLINE, TARGET, learning_starts=NEVER, batch_size=5, learning_rate=1e-3))
+    recorded, losses = spy(algorithm.network, "record"), spy(algorithm, "loss")
+    before = [algorithm.network.weights.clone()]
+    metrics = algorithm.learn(4)
+    assert metrics["updates"] == algorithm.updates == len(recorded) == 4
+    seen = [tuple(call[0][0].tolist()) for call in recorded]
+    assert all(len(states) == 5 for states in seen)
+    assert len(set(seen)) == 4
+    for (_, action, target, _), _, _ in losses:
+        assert len(action) == len(target) == 5
+    assert not torch.equal(before[0], algorithm.network.weights)
+    for states, ((_, _, target, _), _, _) in zip(seen, losses, strict=True):
+        expected = [REWARDS[s] + (0.99 * max(TARGET[s + 1]) if s < 2 else 0) for s in states]
+        assert target.tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("num_envs", [1, 3])
-def test_resume_is_exact_with_schedules(num_envs: int) -> None:
-    config = {"learning_rate": "linear(1e-3, 0)", "batch_size": "linear(16, 32, 900)", "learning_starts": 100}
-    check_exact_resume("deep/dqn", "CartPole-v1", steps=1_500, num_envs=num_envs, config=config)
-
-
-def test_updates_follow_the_number_of_env_steps() -> None:
-    counts = []
-    for num_envs in (1, 8):
-        run = rlhub.train(
-            "deep/dqn", "CartPole-v1", steps=400, num_envs=num_envs, config={"learning_starts": 0, "train_every": 4}
+def test_a_gradient_is_scaled_down_to_its_largest_norm(tabular: Maker, fill: Maker) -> None:
+    for limit, length in ((None, 1.0), (0.25, 0.25), (1e3, 1.0), (Linear(0.5, 0.0, 6), 0.25)):
+        algorithm = fill(
+            tabular(DQN, ONLINE, TARGET, learning_starts=NEVER, learning_rate=1.0, loss="mse", max_grad_norm=limit)
         )
-        counts.append(int(run.algorithm.optimizer.state_dict()["state"][0]["step"]))
-    assert counts == [100, 100]
+        before = algorithm.network.weights.clone()
+        norm = algorithm.learn()["gradient_norm"]
+        moved = float((algorithm.network.weights - before).norm())
+        assert norm > 1
+        assert moved == pytest.approx(norm if length == 1.0 else length, rel=1e-4)
 
 
-def test_exploration_follows_its_schedule_and_acting_does_not_explore() -> None:
-    algorithm = made(epsilon=Linear(1.0, 0.0, 100))
-    observations, first = np.zeros((1_000, 2), np.float32), np.zeros(1_000, np.bool_)
-    greedy = algorithm.actor()(observations, first)
-    assert len(set(greedy.tolist())) == 1
-    for step, share in ((0, 2 / 3), (50, 1 / 3), (100, 0.0)):
-        algorithm.steps = step
-        wandering = algorithm.actor(explore=True)(observations, first) != greedy
-        assert wandering.mean() == pytest.approx(share, abs=0.06)
+def test_a_learning_rate_of_zero_changes_nothing(tabular: Maker, play: Maker) -> None:
+    algorithm = tabular(DQN, ONLINE, learning_rate=0.0, learning_starts=0)
+    before = algorithm.network.weights.clone()
+    for progress in play(algorithm, 40):
+        assert progress.metrics["gradient_norm"] > 0
+    assert algorithm.updates == 10
+    assert torch.equal(before, algorithm.network.weights)
 
 
-def test_actions_begin_where_the_space_begins() -> None:
-    actions = made(Discrete(3, start=5), epsilon=1.0).actor(explore=True)(
-        np.zeros((99, 2), np.float32), np.zeros(99, bool)
-    )
-    assert set(actions.tolist()) == {5, 6, 7}
-
-    class Offset(ActionAndObservationMatter):
-        def __init__(self) -> None:
-            super().__init__()
-            self.action_space = Discrete(2, start=3)
-
-        def reward(self, seen: float, action: int) -> float:
-            return super().reward(seen, action - 3)
-
-    run = rlhub.train("deep/dqn", Offset, steps=1_200, num_envs=2, config=QUICK)
-    assert rlhub.evaluate(run, episodes=20).mean == 1.0
+# prioritized
 
 
-def test_one_seed_gives_one_network_and_leaves_the_global_stream_alone() -> None:
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one, two = made(), made()
-    assert torch.equal(before, torch.get_rng_state())
-    assert all(torch.equal(a, b) for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True))
+@pytest.mark.parametrize(("alpha", "beta"), [(0.6, 0.4), (1.0, 1.0), (0.5, 0.0), (0.0, 1.0)])
+def test_priorities_are_errors_and_weights_correct_for_them(
+    tabular: Maker, fill: Maker, spy: Maker, write_table: Maker, alpha: float, beta: float
+) -> None:
+    config = {"priority_alpha": alpha, "priority_beta": beta, "learning_starts": NEVER, "discount": 0.0}
+    rows = [[0.5, 0.5], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]  # rewards 1, 2 and 4, so errors 0.5, 1 and 4
+    algorithm = fill(tabular(DQN, rows, prioritized=True, batch_size=100, learning_rate=0.3, **config))
+    drawn = spy(algorithm.replay, "sample")
+    algorithm.learn()  # new transitions are drawn alike
+    assert (drawn[0][2].weight == 1).all()
+    errors = {0: 0.5, 1: 1.0, 2: 4.0}
+    place = dict(zip(drawn[0][2].observation.tolist(), drawn[0][2].index.tolist(), strict=True))
+    for state, error in errors.items():  # as they were before the update
+        assert algorithm.replay.tree[place[state]] == pytest.approx((error + 1e-6) ** alpha, rel=1e-5)
+
+    write_table(algorithm.network, rows)
+    metrics = algorithm.learn()
+    batch = drawn[1][2]
+    shares = {state: error**alpha / sum(e**alpha for e in errors.values()) for state, error in errors.items()}
+    states = batch.observation.tolist()
+    for state, share in shares.items():
+        assert states.count(state) == pytest.approx(100 * share, abs=3)
+    weights = {state: (3 * share) ** -beta for state, share in shares.items()}
+    weights = {state: weight / max(weights.values()) for state, weight in weights.items()}
+    assert batch.weight.tolist() == pytest.approx([weights[state] for state in states], rel=1e-4)
+    assert metrics["loss"] == pytest.approx(np.mean([weights[s] * huber(errors[s]) for s in states]), rel=1e-4)
+    gradient = np.zeros((2, 4))
+    for state, action in zip(states, batch.action.tolist(), strict=True):
+        gradient[action, state] -= weights[state] * min(1, errors[state]) / 100
+    assert algorithm.network.gradient[:8].tolist() == pytest.approx(gradient.flatten().tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "space", [Discrete(16), Box(0, 255, (4, 84, 84), np.uint8), Box(0, 255, (48, 40, 3), np.uint8)]
-)
-def test_networks_for_every_kind_of_observation(space: Any) -> None:
-    algorithm = DQN(space, Discrete(4), DQNConfig(), seed=0, total_steps=1)
-    observations = np.stack([space.sample() for _ in range(5)])
-    assert algorithm.actor()(observations, np.zeros(5, bool)).shape == (5,)
-    if space.shape == (4, 84, 84):
-        assert sum(weight.numel() for weight in algorithm.network.parameters()) == 1_686_180  # as published
+@pytest.mark.parametrize("kind", [C51, QRDQN])
+def test_distributions_are_replayed_by_their_losses(tabular: Maker, fill: Maker, spy: Maker, kind: Any) -> None:
+    torch.manual_seed(0)
+    config = {"prioritized": True, "priority_alpha": 0.7, "learning_starts": NEVER, "batch_size": 64}
+    config |= {"atoms": 5, "v_max": 5.0, "v_min": 0.0} if kind is C51 else {"quantiles": 5}
+    algorithm = fill(tabular(kind, torch.randn(4, 10), torch.randn(4, 10), **config))
+    losses, drawn = spy(algorithm, "loss"), spy(algorithm.replay, "sample")
+    algorithm.learn()
+    for place, error in zip(drawn[0][2].index.tolist(), losses[0][2].error.tolist(), strict=True):
+        assert algorithm.replay.tree[place] == pytest.approx((error + 1e-6) ** 0.7, rel=1e-5)
 
 
-def test_different_pictures_have_different_values_from_the_first() -> None:
-    pictures = np.zeros((8, 4, 84, 84), np.uint8)
-    for index, picture in enumerate(pictures):  # a dark field with a paddle of 4 × 12 pixels somewhere, as in Breakout
-        picture[:, 78:82, 8 * index : 8 * index + 12] = 142
-    network = DQN(Box(0, 255, (4, 84, 84), np.uint8), Discrete(4), DQNConfig(), seed=0, total_steps=1).network
-    with torch.no_grad():
-        assert network(torch.as_tensor(pictures)).std(dim=0).min() > 0.003
+def test_what_is_learnt_already_stays_in_the_replay(tabular: Maker, fill: Maker) -> None:
+    exact = [[1.0, 1.0], [2.0, 2.0], [4.0, 4.0], [0.0, 0.0]]
+    algorithm = fill(tabular(DQN, exact, prioritized=True, discount=0.0, learning_starts=NEVER))
+    for _ in range(3):
+        assert algorithm.learn()["loss"] == 0
 
 
-def test_a_network_of_the_users_own_is_used_and_a_wrong_one_refused() -> None:
-    def linear(space: gymnasium.Space[Any], outputs: int) -> nn.Module:
-        return nn.Linear(2, outputs)
-
-    assert isinstance(made(network=linear).network, nn.Linear)
-    with pytest.raises(ConfigError, match=r"for one observation it must give shape \(1, 3\), not \(1, 7\)"):
-        made(network=lambda space, outputs: nn.Linear(2, 7))
+# diagnostics
 
 
-def test_a_learning_rate_of_zero_changes_nothing() -> None:
-    algorithm = made(learning_rate=0.0)
-    before = [weight.clone() for weight in algorithm.network.parameters()]
-    collector = rlhub.Collector(rlhub.make_vec("MountainCar-v0", 2), 0)
-    for _ in algorithm.train(collector, 2_000):
-        pass
-    assert all(torch.equal(a, b) for a, b in zip(before, algorithm.network.parameters(), strict=True))
+def test_diagnostics_measure_before_and_after(
+    tabular: Maker, fill: Maker, spy: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"discount": 0.0, "learning_starts": NEVER, "learning_rate": 2.0, "batch_size": 32}
+    algorithm = fill(tabular(DQN, ONLINE, diagnostics=True, **config))
+    drawn, held_out = spy(algorithm.replay, "sample"), None
+    for _ in range(2):
+        before = algorithm.network(torch.arange(4))
+        drawn.clear()
+        metrics = algorithm.learn()
+        after, batch = algorithm.network(torch.arange(4)), drawn[0][2]
+
+        def errors(values: torch.Tensor, batch: Any = batch) -> list[float]:
+            pairs = zip(batch.observation.tolist(), batch.action.tolist(), strict=True)
+            return [values[state, action].item() - REWARDS[state] for state, action in pairs]
+
+        assert metrics["error_before"] == pytest.approx(np.mean(np.abs(errors(before))), rel=1e-5)
+        assert metrics["error_after"] == pytest.approx(np.mean(np.abs(errors(after))), rel=1e-5)
+        assert metrics["error_before"] != pytest.approx(metrics["error_after"], rel=1e-2)
+        assert metrics["loss"] == pytest.approx(np.mean([huber(error) for error in errors(before)]), rel=1e-5)
+        assert metrics["loss_after"] == pytest.approx(np.mean([huber(error) for error in errors(after)]), rel=1e-5)
+        held_out = algorithm.held_out.copy() if held_out is None else held_out
+        assert len(held_out) == 32
+        assert np.array_equal(algorithm.held_out, held_out)
+        assert metrics["held_out_q"] == pytest.approx(after[held_out].amax(1).mean().item(), rel=1e-5)
+
+
+def test_diagnostics_change_nothing(fill: Maker) -> None:
+    settings: dict[str, Any] = {"learning_starts": NEVER, "prioritized": True, "noisy": True, "hidden_sizes": (8,)}
+
+    def made(diagnostics: bool) -> DQN:
+        config = DQNConfig(diagnostics=diagnostics, **settings)
+        algorithm: DQN = fill(DQN(Discrete(4), Discrete(2), config, seed=0, total_steps=100))
+        return algorithm
+
+    quiet, loud = made(False), made(True)
+    for _ in range(5):
+        assert quiet.learn().items() <= loud.learn().items()
+    assert torch.equal(quiet.network.weights, loud.network.weights)
+
+
+# around it
+
+
+def test_memory_that_is_not_there_is_refused_before_the_first_step() -> None:
+    steps = []
+
+    class Counting(gymnasium.Env[Any, Any]):
+        observation_space, action_space = VECTOR, Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return np.zeros(2, np.float32), {}
+
+        def step(self, action: Any) -> Any:
+            steps.append(action)
+            return np.zeros(2, np.float32), 0.0, False, False, {}
+
+    with pytest.raises(ConfigError, match=r"buffer_size 1,000,000,000,000 needs .* GB; .* free. At most buffer_size="):
+        rlhub.train("deep/dqn", Counting, steps=100, config={"buffer_size": 10**12})
+    assert not steps
+
+
+class Pictures(gymnasium.Env[Any, Any]):
+    observation_space, action_space = Box(0, 255, (2, 36, 36), np.uint8), Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.zeros((2, 36, 36), np.uint8), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros((2, 36, 36), np.uint8), 0.0, False, False, {}
+
+
+def test_frame_stack_says_how_many_frames_are_one_observation() -> None:
+    for given, stack in ((None, 2), (2, 2), (1, 1)):
+        run = rlhub.train("deep/dqn", Pictures, steps=3, config={"frame_stack": given, "buffer_size": 10})
+        assert run.algorithm.replay.stack == stack  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"frame_stack: observations have shape \(2, 36, 36\).* no stack of 3"):
+        rlhub.train("deep/dqn", Pictures, steps=3, config={"frame_stack": 3})
 
 
 def test_the_plugin_module_is_light() -> None:
     code = "import rlhub_deep.plugin, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-class Look(gymnasium.Env[Any, Any]):
-    """Two stacked pictures, bright above or below; the newer one says which of two actions is rewarded."""
-
-    observation_space = Box(0, 255, (2, 36, 36), np.uint8)
-    action_space = Discrete(2)
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.time, self.pictures = 0, np.stack([self._picture(), self._picture()])
-        return self.pictures.copy(), {}
-
-    def step(self, action: Any) -> Any:
-        reward = float(action == self.bright)
-        self.time += 1
-        self.pictures = np.stack([self.pictures[1], self._picture()])
-        return self.pictures.copy(), reward, self.time == 4, False, {}
-
-    def _picture(self) -> Any:
-        self.bright = int(self.np_random.integers(2))
-        picture = np.zeros((36, 36), np.uint8)
-        picture[18 * self.bright : 18 * (self.bright + 1)] = 200
-        return picture
-
-
-def test_it_learns_from_stacked_pixels() -> None:
-    config = QUICK | {
-        "learning_rate": 5e-4,
-        "discount": 0.5,
-        "target_update_every": 50,
-        "batch_size": 16,
-        "train_every": 2,
-    }
-    run = rlhub.train("deep/dqn", Look, steps=800, num_envs=2, config=config)
-    assert run.algorithm.replay.stack == 2
-    assert rlhub.evaluate(run, episodes=10).mean >= 3.9
