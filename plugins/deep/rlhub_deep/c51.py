@@ -65,4 +65,4 @@ class C51(DQN):
             chosen = self.logits(outputs)[torch.arange(len(action)), action]  # [N, atoms]
             each = -(target * chosen.log_softmax(1)).sum(1)  # [N]
             (gradient,) = torch.autograd.grad((weight * each).mean(), outputs)
-        return Loss(each.detach(), each.detach(), gradient)
+        return Loss(gradient, each.detach, each.detach)

@@ -12,7 +12,7 @@ All of them together, on `deep/c51`: Hessel et al., "Rainbow", AAAI 2018.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -23,14 +23,13 @@ from gymnasium import Space
 from gymnasium.spaces import Dict, Discrete
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import huber_loss
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
 from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, has_images, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
-from rlhub_deep.values import Dueling, dueling, dueling_backward
+from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
 
 MOST_TOGETHER = 1_024  # transitions drawn at once: what passes through a small network still fits the cache
 LEAST_PRIORITY = 1e-6  # added to errors, so that no transition is lost to the replay
@@ -97,9 +96,9 @@ class Sample(NamedTuple):
 class Loss(NamedTuple):
     """What an update needs to know about a batch of N transitions."""
 
-    each: Tensor  # [N] loss
-    error: Tensor  # [N] what makes a transition worth replaying
     gradient: Tensor  # [N, outputs] of the weighted mean loss with respect to the network's outputs
+    each: Callable[[], Tensor]  # [N] loss, worked out where it is asked for
+    error: Callable[[], Tensor]  # [N] what makes a transition worth replaying, likewise
 
 
 class DQN:
@@ -146,7 +145,7 @@ class DQN:
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act, remember, and learn from what is remembered."""
         config = self.config
-        replay = self.replay = self.replay or self._make_replay(collector.num_envs)
+        replay = self.replay = self._make_replay(collector.num_envs) if self.replay is None else self.replay
         act = self._explore(self.rng)
         while self.steps < until:
             due = 0
@@ -158,20 +157,19 @@ class DQN:
                 self.ended += int((transition.terminated | transition.truncated).sum())
                 due = self._passed(config.train_every, before)
                 self._update_target(before)
-            metrics: dict[str, float] = {}
-            if self.clock >= config.learning_starts:
-                metrics = self.learn(due * whole(config.gradient_steps, self.clock))
+            learns = due and self.clock >= config.learning_starts
+            metrics = self.learn(due * whole(config.gradient_steps, self.clock)) if learns else {}
             yield Progress(self.steps, collector.episodes(), metrics)
 
     def learn(self, updates: int = 1) -> dict[str, float]:
         """Take steps of the optimiser, each on a batch of its own; return what the last one measured."""
-        metrics: dict[str, float] = {}
         while updates > 0:
             together = min(updates, self._together)
             updates -= together
             for sample in self.sample(together):
-                metrics = self.update(sample)
-        return metrics
+                loss, norm = self.update(sample)
+        metrics = {"loss": _mean(loss, sample), "gradient_norm": norm, "updates": float(self.updates)}
+        return metrics | (self._diagnose(sample, loss) if self.config.diagnostics else {})
 
     def sample(self, batches: int = 1) -> Iterable[Sample]:
         """Draw batches with their targets."""
@@ -196,8 +194,8 @@ class DQN:
         split = (tensor.split(size) for tensor in (observation, action, target, weight))
         return map(Sample, *split, np.split(drawn.index, batches))
 
-    def update(self, sample: Sample) -> dict[str, float]:
-        """Take one step of the optimiser."""
+    def update(self, sample: Sample) -> tuple[Loss, float]:
+        """Take one step of the optimiser; return the loss and the norm that its gradient had."""
         config, clock = self.config, self.clock
         observation, action, target, weight, places = sample
         loss = self.loss(self.network.record(observation, self._noise()), action, target, weight)
@@ -206,11 +204,10 @@ class DQN:
         norm = self.optimizer.step(value(config.learning_rate, clock), limit)
         self.updates += 1
         if config.prioritized:
-            priority = (loss.error.cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
+            priority = (loss.error().cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
             assert self.replay is not None
             self.replay.prioritize(places, priority)
-        metrics = {"loss": torch.dot(weight, loss.each).item() / len(weight), "gradient_norm": norm}
-        return metrics | {"updates": float(self.updates)} | (self._diagnose(sample, loss) if config.diagnostics else {})
+        return loss, norm
 
     # what its distributional relatives do otherwise
 
@@ -234,14 +231,12 @@ class DQN:
         values, chosen = self.values(outputs), action[:, None]  # [N, actions], [N, 1]
         value_of_chosen, target = values.gather(1, chosen), target[:, None]  # [N, 1]
         error = value_of_chosen - target
-        if self.config.loss == "huber":
-            each, slope = huber_loss(value_of_chosen, target, reduction="none"), error.clamp(-1, 1)
-        else:
-            each, slope = error * error, 2 * error
-        gradient = torch.zeros_like(values).scatter_(1, chosen, slope * (weight[:, None] / len(error)))
+        is_huber = self.config.loss == "huber"
+        slope = error.clamp(-1, 1) if is_huber else 2 * error
+        gradient = torch.zeros_like(values).scatter_(1, chosen, slope.mul_(weight[:, None]).div_(len(error)))
         if self.config.dueling:
             gradient = dueling_backward(gradient, outputs, self.config.dueling)
-        return Loss(each[:, 0], error[:, 0].abs(), gradient)
+        return Loss(gradient, lambda: huber(error[:, 0]) if is_huber else error[:, 0] ** 2, lambda: error[:, 0].abs())
 
     # acting
 
@@ -272,7 +267,7 @@ class DQN:
         return act
 
     def _action_values(self, observations: Any, noise: np.random.Generator | None = None) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = self.values(self.network(self._tensors(observations), noise)).cpu().numpy()
+        values: NDArray[np.float32] = self.values(torch.from_numpy(self.network.of_arrays(observations, noise))).numpy()
         return values
 
     # time, memory, state
@@ -297,10 +292,10 @@ class DQN:
                 "optimizer": self.optimizer.state(),
                 "rng": self.rng.bit_generator.state,
                 "held_out": self.held_out,
-                "num_envs": self.replay.num_envs if self.replay else None,
+                "num_envs": None if self.replay is None else self.replay.num_envs,
             },
         )
-        if self.replay:
+        if self.replay is not None:
             state.save(folder, "replay", self.replay.state())
 
     def load(self, folder: Path) -> None:
@@ -365,9 +360,13 @@ class DQN:
             self.held_out = self.replay.sample(len(sample.weight), apart).observation
         seconds, self._begun = time.perf_counter() - self._begun, time.perf_counter()
         return {
-            "error_before": before.error.mean().item(),
-            "error_after": after.error.mean().item(),
-            "loss_after": torch.dot(sample.weight, after.each).item() / len(sample.weight),
+            "error_before": before.error().mean().item(),
+            "error_after": after.error().mean().item(),
+            "loss_after": _mean(after, sample),
             "held_out_q": float(self._action_values(self.held_out).max(1).mean()),
             "updates_per_second": 1 / seconds,
         }
+
+
+def _mean(loss: Loss, sample: Sample) -> float:
+    return (sample.weight * loss.each()).mean().item()

@@ -70,6 +70,7 @@ class Flat(nn.Module):
         if self.classes:
             self.register_buffer("starts", torch.tensor(starts), persistent=False)
         self.scale = 1 / 255 if isinstance(space, Box) and space.dtype == "uint8" else 1.0
+        self.plain = not self.classes and self.scale == 1.0  # it only flattens
         self.features = int(self(torch.as_tensor(space.sample())[None]).shape[1])
 
     def forward(self, observations: Tensor) -> Tensor:

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlhub_core import ConfigError
 from rlhub_core.config import split_name
 from rlhub_core.errors import did_you_mean, listed
-from rlhub_deep.modules import output_layers
+from rlhub_deep.modules import Flat, output_layers, to_tensors
 from rlhub_deep.noisy import NoisyLinear, draw_noise
-from rlhub_deep.perceptron import Perceptron
+from rlhub_deep.perceptron import ArrayPerceptron, Perceptron
 from rlhub_deep.saving import to_torch, to_tree
 
 Precision = Literal["fp32", "bf16"]
@@ -27,6 +28,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+FEW = 16  # observations, for which numpy is faster
 FUSED = (torch.optim.Adam, torch.optim.SGD)  # one pass over the weights instead of several
 
 
@@ -59,7 +61,8 @@ class Network:
             if id(parameter) in rounded:
                 parameter.data = weight.bfloat16()
                 self._copies.append((parameter.data, weight))
-        self._by_hand = isinstance(module, Perceptron) and precision == "fp32"
+        self._by_hand = isinstance(module, Perceptron)
+        self._in_numpy = self._array_perceptron()
 
     def __call__(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
         """Return outputs without gradients; noisy layers draw from `rng`, or are silent where there is none."""
@@ -67,6 +70,13 @@ class Network:
             draw_noise(self.module, rng)
         with torch.no_grad():
             outputs: Tensor = self.module(observations)
+        return outputs
+
+    def of_arrays(self, observations: Any, rng: np.random.Generator | None = None) -> NDArray[np.float32]:
+        """Return outputs as an array, of observations that are arrays."""
+        if self._in_numpy is not None and len(observations) <= FEW:
+            return self._in_numpy(observations)
+        outputs: NDArray[np.float32] = self(to_tensors(observations, self.weights.device), rng).cpu().numpy()
         return outputs
 
     def record(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
@@ -130,6 +140,12 @@ class Network:
         for mine, theirs in zip(self.module.buffers(), saved["buffers"], strict=True):
             mine.copy_(torch.from_numpy(theirs))
         self.round()
+
+    def _array_perceptron(self) -> ArrayPerceptron | None:
+        module = self.module
+        if not (isinstance(module, Perceptron) and isinstance(module.encode, Flat) and module.encode.plain):
+            return None
+        return ArrayPerceptron(module) if self.precision == "fp32" and not self.weights.is_cuda else None
 
     def _views(self, flat: Tensor) -> list[Tensor]:
         pieces = torch.split(flat, [parameter.numel() for parameter in self.parameters])

@@ -8,16 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # in place; gradient before it from the gradient after it and its output, in place
-    "relu": (torch.relu_, lambda gradient, output: gradient.mul_(output.sign())),
-    "tanh": (torch.tanh_, lambda gradient, output: gradient.mul_(1 - output * output)),
-    "elu": (nn.functional.elu_, lambda gradient, output: gradient.mul_(output.clamp(max=0) + 1)),
+threshold_backward = torch.ops.aten.threshold_backward  # the derivative of ReLU, in one pass
+
+
+class Activation(NamedTuple):
+    """An activation, in place where torch can."""
+
+    of_tensor: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]  # before it, from the gradient after it and its output
+    of_array: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+ACTIVATIONS = {
+    "relu": Activation(
+        torch.relu_, lambda gradient, output: threshold_backward(gradient, output, 0), lambda x: np.maximum(x, 0, out=x)
+    ),
+    "tanh": Activation(torch.tanh_, lambda gradient, output: gradient.mul_(1 - output * output), np.tanh),
+    "elu": Activation(
+        nn.functional.elu_,
+        lambda gradient, output: gradient.mul_(output.clamp(max=0) + 1),
+        lambda x: np.where(x > 0, x, np.expm1(x)),
+    ),
 }
 
 
@@ -30,31 +49,26 @@ class Perceptron(nn.Module):
         activation: one of `ACTIVATIONS`.
     """
 
+    weights: list[tuple[Tensor, Tensor]]  # and biases; looking them up in the layers takes as long as a product
+
     def __init__(self, encode: nn.Module, sizes: Sequence[int], activation: str) -> None:
         super().__init__()
         self.encode = encode
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self._activate, self._gradient = ACTIVATIONS[activation]
+        linear_layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.layers = nn.ModuleList(linear_layers)
+        self.activation = ACTIVATIONS[activation]
+        self.weights = [(layer.weight, layer.bias) for layer in linear_layers]
         self._inputs: list[Tensor] = []  # of each layer, when they were last recorded
 
     def forward(self, observations: Tensor) -> Tensor:
         """Map observations [B, ...] to outputs [B, sizes[-1]]."""
-        x: Tensor = self.encode(observations)
-        *hidden, last = self._weights()
-        for weight, bias in hidden:
-            x = self._activate(linear(x.to(weight.dtype), weight, bias))
-        return linear(x.to(last[0].dtype), *last)
+        return self._map(observations, [])
 
     @torch.no_grad()
     def record(self, observations: Tensor) -> Tensor:
         """Map as `forward` does, without autograd, and remember what `backward` needs."""
-        x: Tensor = self.encode(observations)
-        self._inputs = [x]
-        *hidden, last = self._weights()
-        for weight, bias in hidden:
-            x = self._activate(linear(x, weight, bias))
-            self._inputs.append(x)
-        return linear(x, *last)
+        self._inputs = []
+        return self._map(observations, self._inputs)
 
     @torch.no_grad()
     def backward(self, gradient: Tensor, into: Sequence[Tensor]) -> None:
@@ -64,13 +78,45 @@ class Perceptron(nn.Module):
             gradient: [B, outputs] of the loss.
             into: one tensor for each of `parameters()`, in their order.
         """
-        weights = self._weights()
+        weights = self.weights
         for index in range(len(weights) - 1, -1, -1):
-            inputs = self._inputs[index]  # [B, layer's inputs]
-            torch.mm(gradient.t(), inputs, out=into[2 * index])
-            torch.sum(gradient, 0, out=into[2 * index + 1])
+            inputs, (weight, _) = self._inputs[index], weights[index]  # [B, layer's inputs]
+            gradient = gradient.to(weight.dtype)
+            if weight.dtype == torch.float32:
+                torch.mm(gradient.t(), inputs, out=into[2 * index])
+            else:
+                into[2 * index].copy_(torch.mm(gradient.t(), inputs))
+            torch.sum(gradient, 0, dtype=torch.float32, out=into[2 * index + 1])
             if index:
-                gradient = self._gradient(torch.mm(gradient, weights[index][0]), inputs)
+                gradient = self.activation.gradient(torch.mm(gradient, weight), inputs)
 
-    def _weights(self) -> list[tuple[Tensor, Tensor]]:
-        return [(layer.weight, layer.bias) for layer in self.layers]  # type: ignore[misc]
+    def _map(self, observations: Tensor, inputs: list[Tensor]) -> Tensor:
+        """Return the outputs, and append the inputs of every layer."""
+        x: Tensor = self.encode(observations)
+        *hidden, last = self.weights
+        for weight, bias in hidden:
+            inputs.append(x := x.to(weight.dtype))
+            x = self.activation.of_tensor(linear(x, weight, bias))
+        inputs.append(x := x.to(last[0].dtype))
+        return linear(x, *last)
+
+
+class ArrayPerceptron:
+    """A perceptron from arrays to arrays, on the same memory: for a few rows torch's calls cost more than the work.
+
+    Args:
+        perceptron: on the CPU and in fp32, its observations vectors of floats.
+    """
+
+    def __init__(self, perceptron: Perceptron) -> None:
+        self._layers = [(w.detach().numpy().T, b.detach().numpy()) for w, b in perceptron.weights]
+        self._activate = perceptron.activation.of_array
+
+    def __call__(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Map observations [B, ...] to outputs [B, sizes[-1]]."""
+        x: NDArray[np.float32] = observations.reshape(len(observations), -1).astype(np.float32, copy=False)
+        *hidden, (last_weight, last_bias) = self._layers
+        for weight, bias in hidden:
+            x = self._activate(x @ weight + bias)
+        outputs: NDArray[np.float32] = x @ last_weight + last_bias
+        return outputs

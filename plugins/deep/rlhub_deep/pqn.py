@@ -175,8 +175,7 @@ class PQN:
         return chosen
 
     def _values(self, observations: Any) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = self.network(to_tensors(observations, self.device)).cpu().numpy()
-        return values
+        return self.network.of_arrays(observations)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -56,4 +56,4 @@ class QRDQN(DQN):
             chosen = self.quantiles(outputs)[torch.arange(len(action)), action]  # [N, quantiles]
             each = quantile_huber(chosen, target)
             (gradient,) = torch.autograd.grad((weight * each).mean(), outputs)
-        return Loss(each.detach(), (chosen.detach().mean(1) - target.mean(1)).abs(), gradient)
+        return Loss(gradient, each.detach, (chosen.detach().mean(1) - target.mean(1)).abs)

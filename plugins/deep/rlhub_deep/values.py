@@ -35,6 +35,11 @@ def dueling_backward(gradient: Tensor, outputs: Tensor, form: Dueling) -> Tensor
     return torch.cat([total, gradient.scatter_add(1, greedy, -total)], 1)
 
 
+def huber(error: Tensor) -> Tensor:
+    """Return the Huber loss of errors, quadratic up to 1 and linear beyond, elementwise."""
+    return huber_loss(error, torch.zeros_like(error), reduction="none")
+
+
 def project(probabilities: Tensor, reward: Tensor, discount: Tensor, low: float, high: float) -> Tensor:
     """Return the distribution of r + γ z on the atoms of z, each mass shared between its two neighbours.
 
@@ -70,7 +75,7 @@ def quantile_huber(quantiles: Tensor, targets: Tensor) -> Tensor:
     midpoints = (torch.arange(count, device=quantiles.device) + 0.5) / count
     error = targets[:, None, :] - quantiles[:, :, None]  # [B, N, M]
     weight = (midpoints[:, None] - (error.detach() < 0).float()).abs()
-    return (weight * huber_loss(error, torch.zeros_like(error), reduction="none")).mean(2).sum(1)
+    return (weight * huber(error)).mean(2).sum(1)
 
 
 def lambda_returns(reward: Tensor, discount: Tensor, next_value: Tensor, ended: Tensor, trace: float) -> Tensor:
