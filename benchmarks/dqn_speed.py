@@ -54,7 +54,11 @@ LATE = 0.01  # ε as it is later in a run, when nearly every step asks the netwo
 def compare(case: dict[str, Any], pairs: int, seconds: float) -> dict[str, list[float]]:
     """Return the env steps/s of both sides, one number a pair of windows."""
     exploration = {"exploration_initial_eps": LATE, "exploration_final_eps": LATE}
-    theirs = {"algorithm": "dqn", "falling": {}, "config": case["both"] | case["theirs"] | case["frequency"] | exploration}
+    theirs = {
+        "algorithm": "dqn",
+        "falling": {},
+        "config": case["both"] | case["theirs"] | case["frequency"] | exploration,
+    }
     turns = TakeTurns(Plain(case | theirs), case["warm_up"], pairs, seconds)
     ours = case["both"] | case["ours"] | {"epsilon": LATE, "precision": case.get("precision", "fp32")}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,15 +1,21 @@
-"""Does it learn? Several seeds to a solved CartPole-v1, and one long run on Breakout.
+"""Does it learn? Several seeds of every contestant of a study, each a run that resumes where it was stopped.
 
-    python benchmarks/learning.py cartpole        # deep/dqn and sb3/ppo, three seeds each; a few minutes
-    python benchmarks/learning.py breakout        # deep/dqn, 200,000 steps; 20 to 50 minutes, resumes where it was
+    python benchmarks/learning.py cartpole                          # minutes
+    python benchmarks/learning.py lunarlander                       # needs box2d: pip install "gymnasium[box2d]"
+    python benchmarks/learning.py hands-on-ml
+    python benchmarks/learning.py breakout --contestant bf16 --seed 1   # 15 to 50 minutes a run
+    python benchmarks/learning.py breakout --report                 # of the runs that are there
 
-Sections of RESULTS.md are rewritten; runs are left under runs/learning.
+A section of RESULTS.md is rewritten; runs are left under runs/learning.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,89 +24,324 @@ import torch
 from results import record
 
 import rlhub_core as rlhub
+from rlhub_core.records import read_episodes
 
 FOLDER = Path("runs/learning")
-SOLVED = 475.0  # mean return over 100 episodes
+RESULT, BEST = "result.json", "best.npz"
+GRAPHS = Path(__file__).parent.parent / "docs" / "learning"
+WINDOW = 20_000  # env steps in a row of a table
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An algorithm with its settings, trained with several seeds."""
+
+    algorithm: str
+    settings: dict[str, Any] = field(default_factory=dict)  # of rlhub.train
+    keep_best: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """Contestants on one environment."""
+
+    env: str
+    title: str
+    contestants: dict[str, Contestant]
+    report: Callable[[str], None]
+    episodes: int = 100  # of the evaluation that follows training
+    seeds: Sequence[int] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run came to."""
+
+    folder: Path
+    seed: int
+    steps: int
+    seconds: float
+    returns: list[float]  # of the greedy evaluation
+    best: dict[str, Any]  # what KeepBest kept, evaluated
+
+    @property
+    def mean(self) -> float:
+        """Mean return of the evaluation."""
+        return float(np.mean(self.returns))
+
+
+def train(name: str, label: str, seed: int) -> None:
+    """Train one contestant with one seed, or go on where an earlier run was stopped, and evaluate it."""
+    study, folder = STUDIES[name], FOLDER / name / f"{label}-{seed}"
+    if (folder / RESULT).exists():
+        return
+    if (folder / "checkpoints").exists():
+        run = rlhub.resume(folder)
+    else:
+        contestant = study.contestants[label]
+        settings = {"callbacks": ["core/stop_after:episodes=600", KeepBest()]} if contestant.keep_best else {}
+        run = rlhub.train(contestant.algorithm, study.env, seed=seed, folder=folder, **(contestant.settings | settings))
+    result: dict[str, Any] = {"seed": seed, "steps": run.steps, "seconds": run.seconds, "best": {}}
+    result["returns"] = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed).returns
+    if (folder / BEST).exists():
+        kept = np.load(folder / BEST)
+        run.algorithm.network.weights.copy_(torch.from_numpy(kept["weights"]))  # type: ignore[attr-defined]
+        again = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed)
+        result["best"] = {"length": int(kept["length"]), "mean": again.mean}
+    (folder / RESULT).write_text(json.dumps(result, default=float))
+    print(f"{label} {seed}: {run.steps:,} steps, {run.seconds:.1f} s, {np.mean(result['returns']):.1f}", flush=True)
+
+
+def results(name: str) -> dict[str, list[Result]]:
+    """Return what there is, by contestant."""
+    found: dict[str, list[Result]] = {}
+    for label in STUDIES[name].contestants:
+        for seed in STUDIES[name].seeds:
+            folder = FOLDER / name / f"{label}-{seed}"
+            if (folder / RESULT).exists():
+                found.setdefault(label, []).append(Result(folder, **json.loads((folder / RESULT).read_text())))
+    return found
+
+
+def report_solved(name: str) -> None:
+    """Record how soon each seed ended its run, and what its policy is worth over 100 other episodes."""
+    study, rows = STUDIES[name], []
+    for label, runs in results(name).items():
+        for run in runs:
+            deviation = np.std(run.returns, ddof=1)
+            rows.append(
+                f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {run.mean:.1f} ± {deviation:.1f} |"
+            )
+    table = "| | seed | env steps | wall s | mean of 100 episodes |\n|---|---|---|---|---|\n" + "\n".join(rows)
+    note = (
+        "A run ends at the first evaluation that is good enough, and is then measured over 100 other episodes (mean ± "
+        f"standard deviation). Wall seconds hold the evaluations of training; {torch.get_num_threads()} torch thread."
+    )
+    record(study.title, f"{table}\n\n{note}")
+
+
+def report_breakout(name: str) -> None:
+    """Record the curves of training returns, their overlay, and whether fp32 and bf16 differ."""
+    found = results(name)
+    ends = range(WINDOW, max(run.steps for runs in found.values() for run in runs) + 1, WINDOW)
+    curves = {label: np.array([_curve(run, ends) for run in runs]) for label, runs in found.items()}  # [seeds, ends]
+    table = f"| env steps to | {' | '.join(found)} |\n|---|{'---|' * len(found)}\n"
+    for column, end in enumerate(ends):
+        table += f"| {end:,} | {' | '.join(_spread(curves[label][:, column]) for label in found)} |\n"
+    table += "\n| | seed | env steps | last 100 training games | greedy, 20 games | env steps/s | to a return of 8 |\n"
+    table += "|---|---|---|---|---|---|---|\n"
+    last: dict[str, list[float]] = {}
+    for label, runs in found.items():
+        for run in runs:
+            last.setdefault(label, []).append(float(_returns(run)[1][-100:].mean()))
+            table += (
+                f"| {label} | {run.seed} | {run.steps:,} | {last[label][-1]:.2f} | {run.mean:.1f} | "
+                f"{run.steps / run.seconds:.0f} | {_until(run, 8.0)} |\n"
+            )
+    _draw(curves, ends, GRAPHS / f"{name}.png")
+    note = (
+        f"Mean training returns over windows of {WINDOW:,} env steps, mean ± standard deviation over seeds; whole "
+        "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games first "
+        "reached it. One torch thread a run, two runs and other work on two cores, so steps/s are lower bounds."
+    )
+    if len(last.get("fp32", [])) > 1 and len(last.get("bf16", [])) > 1:
+        note += " " + _difference(last["fp32"], last["bf16"])
+    record(STUDIES[name].title, f"{table}\n{note}")
+
+
+def report_notebook(name: str) -> None:
+    """Record what the last and the best weights are worth."""
+    rows = [
+        f"| {label} | {run.seed} | {run.steps:,} | {run.best['length']} | {run.mean:.1f} | {run.best['mean']:.1f} | "
+        f"{run.seconds:.0f} |"
+        for label, runs in results(name).items()
+        for run in runs
+    ]
+    table = (
+        "| | seed | env steps | longest training episode | last weights | best weights | wall s |\n"
+        "|---|---|---|---|---|---|---|\n" + "\n".join(rows)
+    )
+    note = (
+        "600 episodes of at most 200 steps, one update of 32 an episode. Best are the weights that played the longest "
+        "training episode, the latest of equals; both are measured over 100 greedy episodes of at most 200 steps."
+    )
+    record(STUDIES[name].title, f"{table}\n\n{note}")
+
+
+class KeepBest(rlhub.Callback):
+    """Keeps the weights that played the longest training episode."""
+
+    def on_start(self, run: rlhub.Run) -> None:
+        """Begin with none."""
+        self.length, self.played = 0, self.weights(run)
+
+    def on_progress(self, run: rlhub.Run, progress: rlhub.Progress) -> None:
+        """Keep the weights where their episode was no shorter; remember those that play the next one."""
+        for episode in progress.episodes:
+            if episode.length >= self.length:
+                self.length = episode.length
+                np.savez(run.folder / BEST, weights=self.played, length=self.length)
+            self.played = self.weights(run)
+
+    def weights(self, run: rlhub.Run) -> Any:
+        """Return a copy of the network's weights."""
+        return run.algorithm.network.weights.numpy().copy()  # type: ignore[attr-defined]
+
+
+def _returns(run: Result) -> tuple[Any, Any]:
+    """Return env step and return of every training episode."""
+    episodes = read_episodes(run.folder)
+    return np.array([episode.step for episode in episodes]), np.array([episode.return_ for episode in episodes])
+
+
+def _curve(run: Result, ends: Sequence[int]) -> list[float]:
+    steps, returns = _returns(run)
+    windows = [returns[(steps > end - WINDOW) & (steps <= end)] for end in ends]
+    return [
+        float(window.mean()) if window.size and end <= run.steps else float("nan")
+        for window, end in zip(windows, ends, strict=True)
+    ]
+
+
+def _until(run: Result, goal: float) -> str:
+    """Return after how many env steps and seconds the mean of 100 training episodes reached a goal."""
+    steps, returns = _returns(run)
+    sums = np.convolve(returns, np.ones(100), "valid")
+    if not (sums >= 100 * goal).any():
+        return "not reached"
+    step = int(steps[99 + int(np.argmax(sums >= 100 * goal))])
+    lines = map(json.loads, (run.folder / "metrics.jsonl").read_text().splitlines())
+    seconds = next(line["time/seconds"] for line in lines if line["step"] >= step)
+    return f"{step:,} steps, {seconds:,.0f} s"
+
+
+def _spread(values: Any) -> str:
+    there = values[~np.isnan(values)]
+    if not there.size:
+        return "–"
+    return f"{there.mean():.2f}" + (f" ± {there.std(ddof=1):.2f}" if there.size > 1 else "")
+
+
+def _difference(fp32: list[float], bf16: list[float]) -> str:
+    everyone, observed = [*fp32, *bf16], float(np.mean(bf16) - np.mean(fp32))
+    error = np.sqrt(np.var(fp32, ddof=1) / len(fp32) + np.var(bf16, ddof=1) / len(bf16))
+    shuffled = []  # every way to call len(bf16) of the runs bf16
+    for chosen in itertools.combinations(range(len(everyone)), len(bf16)):
+        rest = [everyone[index] for index in range(len(everyone)) if index not in chosen]
+        shuffled.append(abs(np.mean([everyone[index] for index in chosen]) - np.mean(rest)))
+    p = float(np.mean(np.array(shuffled) >= abs(observed) - 1e-9))
+    return (
+        f"bf16 less fp32, last 100 games: {observed:+.2f} with a standard error of {error:.2f} "
+        f"({len(bf16)} against {len(fp32)} seeds; exact permutation test, p = {p:.2f})."
+    )
+
+
+def _draw(curves: dict[str, Any], ends: Sequence[int], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for label, values in curves.items():
+        (line,) = axes.plot(
+            ends, np.nanmean(values, axis=0), label=f"{label}, {len(values)} seed{'s' * (len(values) > 1)}"
+        )
+        if len(values) > 1:
+            axes.fill_between(
+                ends, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=line.get_color(), alpha=0.2
+            )
+    axes.set_xlabel("env steps")
+    axes.set_ylabel("training return, mean of 20,000 steps")
+    axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}k")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+ONE_CHECKPOINT = ["core/checkpoint:every=50000"]
+BREAKOUT: dict[str, Any] = {"preset": "tuned", "steps": 200_000, "callbacks": ONE_CHECKPOINT}
+BEST_VARIANT = {"precision": "bf16", "double": True, "n_step": 3, "prioritized": True, "priority_alpha": 0.5}
+SB3_BREAKOUT: dict[str, Any] = {  # the same settings in SB3's words
+    "steps": 200_000,
+    "num_envs": 8,
+    "reward_clip": 1.0,
+    "terminal_on_life_loss": True,
+    "callbacks": ["core/checkpoint:every=100000"],
+    "config": {
+        "learning_rate": 1e-4, "batch_size": 32, "buffer_size": 100_000, "learning_starts": 10_000, "train_freq": 1,
+        "gradient_steps": 2, "target_update_interval": 4_000, "exploration_fraction": 0.5,
+        "exploration_initial_eps": 1.0, "exploration_final_eps": 0.05,
+    },
+}  # fmt: skip
 PPO_CARTPOLE: dict[str, Any] = {  # as in RL Baselines3 Zoo
     "num_envs": 8,
     "steps": 100_000,
     "config": {
-        "n_steps": 32,
-        "batch_size": 256,
-        "n_epochs": 20,
-        "gae_lambda": 0.8,
-        "gamma": 0.98,
-        "learning_rate": "linear(1e-3, 0)",
-        "clip_range": "linear(0.2, 0)",
+        "n_steps": 32, "batch_size": 256, "n_epochs": 20, "gae_lambda": 0.8, "gamma": 0.98,
+        "learning_rate": "linear(1e-3, 0)", "clip_range": "linear(0.2, 0)",
     },
     "callbacks": ["core/evaluate:every=5000,episodes=50", "core/stop_on_return:value=490,of=evaluation"],
+}  # fmt: skip
+
+STUDIES = {
+    "cartpole": Study(
+        "CartPole-v1",
+        "Learning: CartPole-v1",
+        {
+            "deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}),
+            "sb3/ppo, RL Zoo": Contestant("sb3/ppo", PPO_CARTPOLE),
+        },
+        report_solved,
+    ),
+    "lunarlander": Study(
+        "LunarLander-v3",
+        "Learning: LunarLander-v3",
+        {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"})},
+        report_solved,
+    ),
+    "hands-on-ml": Study(
+        "CartPole-v1",
+        "Learning: CartPole-v1 as in Hands-On Machine Learning",
+        {
+            label: Contestant("deep/dqn", {"preset": label, "steps": 120_000}, keep_best=True)
+            for label in ("hands-on-ml", "hands-on-ml-double", "hands-on-ml-dueling")
+        },
+        report_notebook,
+    ),
+    "breakout": Study(
+        "atari/Breakout-v0",
+        "Learning: Breakout",
+        {
+            "fp32": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "fp32"}}),
+            "bf16": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "bf16"}}),
+            "bf16, double, n_step 3, prioritized": Contestant("deep/dqn", BREAKOUT | {"config": BEST_VARIANT}),
+            "pqn": Contestant("deep/pqn", {"preset": "tuned", "callbacks": ONE_CHECKPOINT}),
+            "sb3/dqn": Contestant("sb3/dqn", SB3_BREAKOUT),
+        },
+        report_breakout,
+        episodes=20,
+    ),
 }
 
 
-def cartpole(seeds: int) -> None:
-    """Train until an evaluation is good enough, then measure over 100 other episodes."""
-    settings: dict[str, dict[str, Any]] = {"deep/dqn": {"preset": "tuned"}, "sb3/ppo": PPO_CARTPOLE}
-    rows = []
-    for algorithm, chosen in settings.items():
-        for seed in range(seeds):
-            folder = FOLDER / f"cartpole-{algorithm.replace('/', '-')}-{seed}"
-            shutil.rmtree(folder, ignore_errors=True)
-            run = rlhub.train(algorithm, "CartPole-v1", seed=seed, folder=folder, **chosen)
-            result = rlhub.evaluate(run, episodes=100, seed=10_000 + seed)
-            low, high = result.interval
-            solved = "yes" if result.mean >= SOLVED else "no"
-            rows.append(
-                f"| {algorithm} | {seed} | {run.steps:,} | {run.seconds:.1f} | {result.mean:.1f} "
-                f"({low:.1f}–{high:.1f}) | {solved} |"
-            )
-            print(rows[-1], flush=True)
-    table = (
-        "| algorithm | seed | env steps | wall s | mean of 100 episodes (95 %) | ≥ 475 |\n|---|---|---|---|---|---|\n"
-    )
-    note = (
-        "`deep/dqn` with its `tuned` preset, `sb3/ppo` with RL Zoo's settings; trained until one of the evaluations "
-        "(50 episodes, every 2,500 or 5,000 steps) reaches 490, then measured over 100 other episodes. Wall seconds "
-        f"hold the evaluations; {torch.get_num_threads()} torch thread."
-    )
-    record("Learning: CartPole-v1", table + "\n".join(rows) + f"\n\n{note}")
-
-
-def breakout(folder: Path) -> None:
-    """Train for 200,000 steps, or go on where an earlier run was stopped, and print the curve of training returns."""
-    if (folder / "checkpoints").exists():
-        run = rlhub.resume(folder)
-    else:
-        run = rlhub.train("deep/dqn", "atari/Breakout-v0", preset="tuned", seed=0, folder=folder)
-    episodes = run.episodes
-    rows = []
-    for end in range(20_000, run.steps + 1, 20_000):
-        returns = [episode.return_ for episode in episodes if end - 20_000 < episode.step <= end]
-        rows.append(f"| {end:,} | {len(returns)} | {np.mean(returns):.2f} | {max(returns):g} |")
-    last = [episode.return_ for episode in episodes[-100:]]
-    greedy = rlhub.evaluate(run, episodes=20, seed=1)
-    rlhub.plot(folder, folder / "curve.png")
-    table = "| env steps to | games | mean training return | best |\n|---|---|---|---|\n" + "\n".join(rows)
-    note = (
-        "`deep/dqn`, `tuned` preset, seed 0, 8 environments; ε falls to 0.05 over the first 100,000 steps. Mean of the "
-        f"last 100 training games {np.mean(last):.2f}; greedy over 20 games {greedy}. Training took "
-        f"{run.seconds:,.0f} s ({run.steps / run.seconds:.0f} env steps/s, one torch thread, other work beside it)."
-    )
-    record("Learning: Breakout", f"{table}\n\n{note}")
-
-
 def main() -> None:
-    """Measure what was asked for and record it."""
+    """Train what was asked for and record what is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("cartpole", "breakout"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--contestant", help="one of the study's; default: all")
+    parser.add_argument("--seed", type=int, help="default: all of the study's")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--folder", type=Path, default=FOLDER / "breakout", help="of the Breakout run")
+    parser.add_argument("--report", action="store_true", help="train nothing")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    if given.what == "cartpole":
-        cartpole(given.seeds)
-    else:
-        breakout(given.folder)
+    study = STUDIES[given.study]
+    if not given.report:
+        for label in [given.contestant] if given.contestant else study.contestants:
+            for seed in study.seeds if given.seed is None else [given.seed]:
+                train(given.study, label, seed)
+    study.report(given.study)
 
 
 if __name__ == "__main__":
