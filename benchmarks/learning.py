@@ -141,8 +141,8 @@ def report_breakout(name: str) -> None:
     _draw(curves, ends, GRAPHS / f"{name}.png")
     note = (
         f"Mean training returns over windows of {WINDOW:,} env steps, mean ± standard deviation over seeds; whole "
-        "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games first "
-        "reached it. One torch thread a run, two runs and other work on two cores, so steps/s are lower bounds."
+        "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games "
+        "first reached it. One torch thread a run, two runs and other work on two cores, so steps/s are lower bounds."
     )
     if len(last.get("fp32", [])) > 1 and len(last.get("bf16", [])) > 1:
         note += " " + _difference(last["fp32"], last["bf16"])

@@ -55,14 +55,14 @@ class C51(DQN):
         config = self.config
         outputs = self.target_network(next_observation, self._noise())
         best = self.best(next_observation) if config.double else self.values(outputs).argmax(1)
-        chosen = self.logits(outputs)[torch.arange(len(best)), best]  # [N, atoms]
+        chosen = self.logits(outputs)[torch.arange(len(best), device=best.device), best]  # [N, atoms]
         return project(chosen.softmax(1), reward, discount, config.v_min, config.v_max)
 
     def loss(self, outputs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Loss:
         """Return the cross-entropy of the target and the action's distribution, which is its priority too."""
         with torch.enable_grad():
             outputs = outputs.requires_grad_()
-            chosen = self.logits(outputs)[torch.arange(len(action)), action]  # [N, atoms]
+            chosen = self.logits(outputs)[torch.arange(len(action), device=action.device), action]  # [N, atoms]
             each = -(target * chosen.log_softmax(1)).sum(1)  # [N]
             (gradient,) = torch.autograd.grad((weight * each).mean(), outputs)
         return Loss(gradient, each.detach, each.detach)

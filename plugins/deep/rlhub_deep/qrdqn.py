@@ -46,14 +46,14 @@ class QRDQN(DQN):
         """Return r + γ times the quantiles [N, quantiles] of the best next action."""
         outputs = self.target_network(next_observation, self._noise())
         best = self.best(next_observation) if self.config.double else self.values(outputs).argmax(1)
-        chosen = self.quantiles(outputs)[torch.arange(len(best)), best]
+        chosen = self.quantiles(outputs)[torch.arange(len(best), device=best.device), best]
         return reward[:, None] + discount[:, None] * chosen
 
     def loss(self, outputs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Loss:
         """Return the quantile Huber loss; the priority is the error of the mean."""
         with torch.enable_grad():
             outputs = outputs.requires_grad_()
-            chosen = self.quantiles(outputs)[torch.arange(len(action)), action]  # [N, quantiles]
+            chosen = self.quantiles(outputs)[torch.arange(len(action), device=action.device), action]  # [N, quantiles]
             each = quantile_huber(chosen, target)
             (gradient,) = torch.autograd.grad((weight * each).mean(), outputs)
         return Loss(gradient, each.detach, (chosen.detach().mean(1) - target.mean(1)).abs)
