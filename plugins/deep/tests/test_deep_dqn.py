@@ -148,7 +148,7 @@ def test_distributions_are_replayed_by_their_losses(tabular: Maker, fill: Maker,
     algorithm = fill(tabular(kind, torch.randn(4, 10), torch.randn(4, 10), **config))
     losses, drawn = spy(algorithm, "loss"), spy(algorithm.replay, "sample")
     algorithm.learn()
-    for place, error in zip(drawn[0][2].index.tolist(), losses[0][2].error.tolist(), strict=True):
+    for place, error in zip(drawn[0][2].index.tolist(), losses[0][2].error().tolist(), strict=True):
         assert algorithm.replay.tree[place] == pytest.approx((error + 1e-6) ** 0.7, rel=1e-5)
 
 

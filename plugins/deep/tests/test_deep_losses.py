@@ -103,8 +103,8 @@ def test_distributions_duel_atom_by_atom(tabular: Callable[..., DQN], kind: Any,
     torch.testing.assert_close(target(duelling), target(plain))
     rows, weight = torch.arange(3), torch.ones(3)
     found, expected = (each.loss(each.network(rows), rows, target(plain), weight) for each in (duelling, plain))
-    torch.testing.assert_close(found.each, expected.each)
-    torch.testing.assert_close(found.error, expected.error)
+    torch.testing.assert_close(found.each(), expected.each())
+    torch.testing.assert_close(found.error(), expected.error())
 
 
 # losses
@@ -135,7 +135,7 @@ def test_the_gradient_is_that_of_the_weighted_mean(
     aim = torch.randn(6, dtype=torch.float64) if kind is DQN else torch.rand(6, width, dtype=torch.float64).softmax(1)
 
     def mean(outputs: Tensor) -> Tensor:
-        return (weight * algorithm.loss(outputs, action, aim, weight).each).mean()
+        return (weight * algorithm.loss(outputs, action, aim, weight).each()).mean()
 
     found = algorithm.loss(outputs.clone(), action, aim, weight).gradient
     for row in range(6):
@@ -151,8 +151,8 @@ def test_the_losses_of_dqn(tabular: Callable[..., DQN], name: str, losses: list[
     algorithm = tabular(DQN, [[0, 0]] * 4, loss=name)
     outputs = torch.tensor([[0.5, 9], [9, 1], [3, 9], [9, -3]])
     loss = algorithm.loss(outputs, torch.tensor([0, 1, 0, 1]), torch.zeros(4), torch.ones(4))
-    assert loss.each.tolist() == losses
-    assert loss.error.tolist() == [0.5, 1, 3, 3]
+    assert loss.each().tolist() == losses
+    assert loss.error().tolist() == [0.5, 1, 3, 3]
 
 
 def test_the_loss_of_c51_is_the_cross_entropy(tabular: Callable[..., C51]) -> None:
@@ -161,8 +161,8 @@ def test_the_loss_of_c51_is_the_cross_entropy(tabular: Callable[..., C51]) -> No
     aim = torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
     loss = algorithm.loss(outputs, torch.tensor([0, 1]), aim, torch.ones(2))
     expected = -torch.tensor([0.3, 0.08**0.5]).log()
-    torch.testing.assert_close(loss.each, expected)
-    torch.testing.assert_close(loss.error, expected)
+    torch.testing.assert_close(loss.each(), expected)
+    torch.testing.assert_close(loss.error(), expected)
 
 
 def test_the_loss_of_qrdqn_and_its_priority(tabular: Callable[..., QRDQN]) -> None:
@@ -171,8 +171,8 @@ def test_the_loss_of_qrdqn_and_its_priority(tabular: Callable[..., QRDQN]) -> No
     loss = algorithm.loss(outputs, torch.tensor([0, 1]), torch.tensor([[3.0, 3.0], [0.0, -4.0]]), torch.ones(2))
     # quantiles at 1/4 and 3/4; errors 3, 3 | 2, 2 and 1, -3 | -1, -5
     expected = [2.5 / 4 + 1.5 * 3 / 4, (0.5 / 4 + 2.5 * 3 / 4) / 2 + (0.5 / 4 + 4.5 / 4) / 2]
-    torch.testing.assert_close(loss.each, torch.tensor(expected))
-    assert loss.error.tolist() == [2.5, 2]
+    torch.testing.assert_close(loss.each(), torch.tensor(expected))
+    assert loss.error().tolist() == [2.5, 2]
 
 
 def test_atoms_span_something() -> None:

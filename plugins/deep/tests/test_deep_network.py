@@ -63,6 +63,7 @@ def test_the_gradient_of_a_perceptron_is_autograds(activation: Activation, hidde
         network.backward(gradient)
         torch.testing.assert_close(outputs, network.module(inputs))
         torch.testing.assert_close(outputs, network(inputs))
+        torch.testing.assert_close(outputs, torch.from_numpy(network.of_arrays(inputs.numpy())))
         torch.testing.assert_close(network.gradient, autograd(network, inputs, gradient))
         assert torch.equal(inputs, kept)
         assert not outputs.requires_grad
@@ -74,6 +75,23 @@ def test_the_gradient_of_any_module_is_autograds(name: str) -> None:
     outputs = network.record(inputs)
     network.backward(gradient[:, : outputs.shape[1]])
     torch.testing.assert_close(network.gradient, autograd(network, inputs, gradient[:, : outputs.shape[1]]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", networks())
+def test_arrays_are_mapped_as_tensors_are(name: str, precision: Any) -> None:
+    network, other = networks(precision)[name], networks(precision)[name]
+    other.weights.mul_(0.5)
+    for weights in (network.weights, other.weights):
+        network.restore(network.state() | {"weights": weights.numpy()})
+        for count in (1, 16, 17, 40):
+            inputs = observations(name, count)
+            found = network.of_arrays(inputs.numpy())
+            assert found.dtype == np.float32
+            torch.testing.assert_close(torch.from_numpy(found), network(inputs))
+    noisy = network.of_arrays(inputs.numpy(), np.random.default_rng(0))
+    assert np.array_equal(noisy, network(inputs, np.random.default_rng(0)).numpy())
+    assert np.array_equal(noisy, found) is (name != "dueling image")
 
 
 @pytest.mark.parametrize("name", networks())

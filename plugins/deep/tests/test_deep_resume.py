@@ -1,0 +1,132 @@
+"""A run that was stopped half way and resumed is the run that was not, whatever is switched on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete
+
+import rlhub_core as rlhub
+from rlhub_core.testing import check_exact_resume
+
+# half way, at step 200, nothing is in step with anything
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8,),
+    "learning_rate": "linear(1e-2, 0)",
+    "epsilon": "linear(1.0, 0.1)",
+    "batch_size": 8,
+    "buffer_size": 300,
+    "learning_starts": 50,
+    "train_every": 3,
+    "target_update_every": 70,
+}
+EVERYTHING: dict[str, Any] = {
+    "double": True,
+    "dueling": "mean",
+    "noisy": True,
+    "prioritized": True,
+    "n_step": 3,
+    "max_grad_norm": 0.5,
+}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dqn": ("dqn", {}),
+    "double": ("dqn", {"double": True, "batch_size": "linear(8, 16)"}),
+    "dueling": ("dqn", {"dueling": "max"}),
+    "prioritized": ("dqn", {"prioritized": True, "priority_beta": "linear(0.2, 1.0)", "priority_alpha": 0.9}),
+    "n_step": ("dqn", {"n_step": "linear(1, 5)"}),
+    "noisy": ("dqn", {"noisy": True, "epsilon": 0.0}),
+    "boltzmann": ("dqn", {"temperature": "linear(1.0, 0.1)", "epsilon": 0.0}),
+    "tau": ("dqn", {"tau": 0.3, "target_update_every": 7}),
+    "no target": ("dqn", {"target_update_every": None}),
+    "nadam": ("dqn", {"optimizer": "nadam"}),
+    "rmsprop": ("dqn", {"optimizer": "rmsprop:momentum=0.5,centered=true"}),
+    "sgd": ("dqn", {"optimizer": "sgd:momentum=0.9"}),
+    "bf16": ("dqn", {"precision": "bf16"}),
+    "everything": ("dqn", EVERYTHING),
+    "c51": ("c51", {"atoms": 11}),
+    "rainbow": ("c51", EVERYTHING | {"atoms": 11}),
+    "qrdqn": ("qrdqn", {"quantiles": 10}),
+    "qrdqn with everything": ("qrdqn", EVERYTHING | {"quantiles": 10, "precision": "bf16"}),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resume_is_exact(variant: str) -> None:
+    name, options = VARIANTS[variant]
+    check_exact_resume(f"deep/{name}", "CartPole-v1", steps=400, config=SMALL | options)
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_resume_is_exact_with_any_number_of_environments(num_envs: int) -> None:
+    check_exact_resume("deep/dqn", "CartPole-v1", steps=400, num_envs=num_envs, config=SMALL | {"prioritized": True})
+
+
+def test_resume_is_exact_where_episodes_are_counted() -> None:
+    config = {"count_in": "episodes", "learning_starts": 2, "train_every": 1, "target_update_every": 3}
+    config |= {"epsilon": "linear(1.0, 0.0, 20)", "gradient_steps": 4}
+    check_exact_resume("deep/dqn", "CartPole-v1", steps=600, config=SMALL | config)
+
+
+def test_resume_is_exact_with_diagnostics() -> None:
+    config = SMALL | {"diagnostics": True, "prioritized": True}
+    # no metrics are written: how many updates a second takes is never the same again
+    check_exact_resume("deep/dqn", "CartPole-v1", steps=400, config=config, log_every=10**6)
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "bf16", "optimizer": "adam"}])
+def test_resume_is_exact_with_rollouts(options: dict[str, Any]) -> None:
+    config = {"rollout_length": 7, "hidden_sizes": (8,), "epsilon": "linear(1.0, 0.1)", "trace": "linear(0.9, 0.5)"}
+    check_exact_resume("deep/pqn", "CartPole-v1", steps=600, num_envs=3, config=config | options)
+
+
+class Static(gymnasium.Env[Any, Any]):
+    """Two stacked pictures of noise; the newest one's first pixel is the reward."""
+
+    observation_space: Any = Box(0, 255, (2, 36, 36), np.uint8)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.stack = self.np_random.integers(0, 256, (2, 36, 36), np.uint8)
+        return self.seen(), {}
+
+    def step(self, action: Any) -> Any:
+        newest = self.np_random.integers(0, 256, (1, 36, 36), np.uint8)
+        self.stack = np.concatenate([self.stack[1:], newest])
+        over = bool(self.np_random.random() < 0.1)
+        return self.seen(), float(newest[0, 0, 0]) / 255, over, False, {}
+
+    def seen(self) -> Any:
+        return self.stack.copy()
+
+
+class StaticInDict(Static):
+    """The pictures beside a number."""
+
+    observation_space = Dict({"pictures": Static.observation_space, "number": Discrete(3)})
+
+    def seen(self) -> Any:
+        return {"pictures": self.stack.copy(), "number": int(self.stack[-1, 0, 0]) % 3}
+
+
+@pytest.mark.parametrize("env", [Static, StaticInDict])
+@pytest.mark.parametrize("name", ["dqn", "c51", "pqn"])
+def test_resume_is_exact_from_pictures(name: str, env: Any) -> None:
+    options = {"diagnostics": True, "prioritized": True, "n_step": 3, "dueling": "mean"} | SMALL
+    config = {"rollout_length": 8, "hidden_sizes": (8,)} if name == "pqn" else options
+    check_exact_resume(f"deep/{name}", env, steps=160, config=config, log_every=10**6)
+
+
+def test_a_loaded_run_acts_and_values_as_the_one_that_was_trained() -> None:
+    config = SMALL | EVERYTHING | {"precision": "bf16"}
+    run = rlhub.train("deep/dqn", "CartPole-v1", steps=300, config=config)
+    loaded = rlhub.load(run.folder)
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    one, other = (each.algorithm._action_values(observations) for each in (run, loaded))  # type: ignore[attr-defined]
+    assert np.array_equal(one, other)
+    first = np.zeros(50, np.bool_)
+    assert np.array_equal(run.actor()(observations, first), loaded.actor()(observations, first))
+    assert np.array_equal(run.actor(explore=True)(observations, first), loaded.actor(explore=True)(observations, first))
