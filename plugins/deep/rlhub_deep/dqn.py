@@ -140,7 +140,7 @@ class DQN:
         self.replay: Replay | None = None  # made when the number of environments is known
         self.held_out: Any = None  # observations whose values are followed
         self._together = self._batches_together()
-        self._begun = time.perf_counter()
+        self._measured = time.perf_counter(), 0  # when updates were last counted, and how many there were
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act, remember, and learn from what is remembered."""
@@ -302,6 +302,7 @@ class DQN:
         """Read what `save` wrote."""
         saved = state.load(folder, "dqn")
         self.steps, self.ended, self.updates = saved["steps"], saved["ended"], saved["updates"]
+        self._measured = time.perf_counter(), self.updates
         self.network.restore(saved["network"])
         if self.target_network is not self.network:
             self.target_network.restore(saved["target_network"])
@@ -358,13 +359,13 @@ class DQN:
             assert self.replay is not None
             apart = np.random.default_rng((self.seed, 1))
             self.held_out = self.replay.sample(len(sample.weight), apart).observation
-        seconds, self._begun = time.perf_counter() - self._begun, time.perf_counter()
+        (then, updates), self._measured = self._measured, (time.perf_counter(), self.updates)
         return {
             "error_before": before.error().mean().item(),
             "error_after": after.error().mean().item(),
             "loss_after": _mean(after, sample),
             "held_out_q": float(self._action_values(self.held_out).max(1).mean()),
-            "updates_per_second": 1 / seconds,
+            "updates_per_second": (self.updates - updates) / (self._measured[0] - then),
         }
 
 

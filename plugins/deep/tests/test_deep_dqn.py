@@ -162,9 +162,7 @@ def test_what_is_learnt_already_stays_in_the_replay(tabular: Maker, fill: Maker)
 # diagnostics
 
 
-def test_diagnostics_measure_before_and_after(
-    tabular: Maker, fill: Maker, spy: Maker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_diagnostics_measure_before_and_after(tabular: Maker, fill: Maker, spy: Maker) -> None:
     config = {"discount": 0.0, "learning_starts": NEVER, "learning_rate": 2.0, "batch_size": 32}
     algorithm = fill(tabular(DQN, ONLINE, diagnostics=True, **config))
     drawn, held_out = spy(algorithm.replay, "sample"), None
@@ -187,6 +185,15 @@ def test_diagnostics_measure_before_and_after(
         assert len(held_out) == 32
         assert np.array_equal(algorithm.held_out, held_out)
         assert metrics["held_out_q"] == pytest.approx(after[held_out].amax(1).mean().item(), rel=1e-5)
+
+
+def test_diagnostics_count_updates_by_the_second(tabular: Maker, fill: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("rlhub_deep.dqn.time.perf_counter", lambda: now)
+    algorithm = fill(tabular(DQN, ONLINE, learning_starts=NEVER, diagnostics=True))
+    for seconds, updates in ((2.0, 3), (0.5, 1), (4.0, 10)):
+        now += seconds
+        assert algorithm.learn(updates)["updates_per_second"] == pytest.approx(updates / seconds)
 
 
 def test_diagnostics_change_nothing(fill: Maker) -> None:
