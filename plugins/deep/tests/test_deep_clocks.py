@@ -136,9 +136,10 @@ def test_episodes_may_be_what_is_counted(chain: Any) -> None:
     assert len(lines) == 12
 
 
-def test_one_update_an_episode_with_several_environments(chain: Any) -> None:
+@pytest.mark.parametrize("ending", ["terminated", "truncated"])
+def test_one_update_an_episode_with_several_environments(chain: Any, ending: str) -> None:
     config = {"count_in": "episodes", "learning_starts": 0, "train_every": 1}
-    run = rlhub.train("deep/dqn", chain, steps=4 * 3 * 5, num_envs=4, config=config)
+    run = rlhub.train("deep/dqn", lambda: chain(ending), steps=4 * 3 * 5, num_envs=4, config=config)
     assert run.algorithm.updates == 4 * 5  # type: ignore[attr-defined]
 
 

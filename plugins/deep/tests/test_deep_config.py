@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from rlhub_deep.c51 import C51
+from rlhub_deep.dqn import DQN
+from rlhub_deep.modules import make_module
+from rlhub_deep.network import Network, Optimizer
+from rlhub_deep.pqn import PQN
+from rlhub_deep.qrdqn import QRDQN
+from torch import nn
 
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, hub
@@ -114,6 +124,55 @@ def test_the_loss_is_one_of_the_algorithms_own(name: str) -> None:
     losses = {"deep/dqn": "cross_entropy", "deep/c51": "huber", "deep/qrdqn": "mse"}
     with pytest.raises(ConfigError, match=f"loss must be .*, not '{losses[name]}'"):
         bound(name, loss=losses[name])
+
+
+def outputs(network: Network) -> torch.Tensor:
+    torch.manual_seed(0)
+    network.weights.add_(0.1 * torch.randn(network.weights.shape))  # where layer_norm has biases of 0
+    network.round()
+    return network(torch.randn(7, 4))
+
+
+SAID: list[tuple[str, Any]] = [
+    ("hidden_sizes", (8,)),
+    ("activation", "elu"),
+    ("layer_norm", False),
+    ("layer_norm", True),
+    ("initialization", "orthogonal"),
+    ("precision", "bf16"),
+    ("network", lambda space, outputs: nn.Linear(4, outputs, bias=False)),
+    ("noisy", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [(kind, *said) for kind in (DQN, C51, QRDQN, PQN) for said in (SAID[:-1] if kind is PQN else SAID)],
+)
+def test_the_network_is_as_the_options_say(kind: Any, option: str, value: Any) -> None:
+    space, given = Box(-1, 1, (4,), np.float32), {option: value}
+    algorithm = kind(space, Discrete(3), kind.Config(**given), seed=5, total_steps=9, device="cpu")
+    precision = given.pop("precision", "fp32")
+    if option == "network":
+        given["factory"] = given.pop("network")
+    count = 3 * {C51: 51, QRDQN: 200}.get(kind, 1)
+    module = make_module(space, [count], seed=5, **({"layer_norm": kind is PQN} | given))
+    assert torch.equal(outputs(algorithm.network), outputs(Network(module, precision)))
+    assert algorithm.network.eval_mode is (option == "network")  # which may have dropout
+
+
+@pytest.mark.parametrize("kind", [DQN, PQN])
+def test_the_optimiser_is_as_the_option_says(kind: Any) -> None:
+    space = Box(-1, 1, (4,), np.float32)
+    for written in ("rmsprop:alpha=0.7", "sgd", "adam:eps=0.1"):
+        algorithm = kind(space, Discrete(3), kind.Config(optimizer=written), seed=5, total_steps=9, device="cpu")
+        twin = algorithm.network.copy()
+        optimizer = Optimizer(twin, written)
+        for network, each in ((algorithm.network, algorithm.optimizer), (twin, optimizer)):
+            for size in (1.0, 0.3):
+                network.gradient.fill_(size)
+                each.step(0.01, None)
+        assert torch.equal(algorithm.network.weights, twin.weights)
 
 
 def test_actions_that_are_not_discrete_are_refused() -> None:

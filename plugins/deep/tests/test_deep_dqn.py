@@ -84,6 +84,18 @@ def test_several_updates_have_batches_of_their_own(tabular: Maker, fill: Maker, 
         assert target.tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "config", [{"double": True}, {"prioritized": True}, {"noisy": True}, {"target_update_every": None}]
+)
+def test_what_an_update_changes_counts_in_the_next(fill: Maker, config: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"learning_starts": NEVER, "learning_rate": 0.1, "batch_size": 4} | config
+    one, other = (fill(DQN(Discrete(4), Discrete(2), DQNConfig(**settings), seed=0, total_steps=100)) for _ in range(2))
+    one.learn(4)
+    for _ in range(4):
+        other.learn()
+    assert torch.equal(one.network.weights, other.network.weights)
+
+
 def test_a_gradient_is_scaled_down_to_its_largest_norm(tabular: Maker, fill: Maker) -> None:
     for limit, length in ((None, 1.0), (0.25, 0.25), (1e3, 1.0), (Linear(0.5, 0.0, 6), 0.25)):
         algorithm = fill(
@@ -162,7 +174,7 @@ def test_what_is_learnt_already_stays_in_the_replay(tabular: Maker, fill: Maker)
 # diagnostics
 
 
-def test_diagnostics_measure_before_and_after(tabular: Maker, fill: Maker, spy: Maker) -> None:
+def test_diagnostics_measure_before_and_after(tabular: Maker, fill: Maker, play: Maker, spy: Maker) -> None:
     config = {"discount": 0.0, "learning_starts": NEVER, "learning_rate": 2.0, "batch_size": 32}
     algorithm = fill(tabular(DQN, ONLINE, diagnostics=True, **config))
     drawn, held_out = spy(algorithm.replay, "sample"), None
@@ -185,6 +197,8 @@ def test_diagnostics_measure_before_and_after(tabular: Maker, fill: Maker, spy: 
         assert len(held_out) == 32
         assert np.array_equal(algorithm.held_out, held_out)
         assert metrics["held_out_q"] == pytest.approx(after[held_out].amax(1).mean().item(), rel=1e-5)
+        for _ in play(algorithm, 7):  # what is held out stays
+            pass
 
 
 def test_diagnostics_count_updates_by_the_second(tabular: Maker, fill: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
