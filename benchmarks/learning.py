@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 from results import record
 
 import rlhub_core as rlhub
+from rlhub_core.callbacks import Evaluate
 from rlhub_core.records import read_episodes
 
 FOLDER = Path("runs/learning")
@@ -37,8 +39,8 @@ class Contestant:
     """An algorithm with its settings, trained with several seeds."""
 
     algorithm: str
-    settings: dict[str, Any] = field(default_factory=dict)  # of rlhub.train
-    keep_best: bool = False
+    settings: dict[str, Any]  # of rlhub.train
+    callbacks: Callable[[], list[Any]]  # made anew for every run
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Result:
     folder: Path
     seed: int
     steps: int
-    seconds: float
+    seconds: float  # of training, without the evaluations by TimedEvaluate
     returns: list[float]  # of the greedy evaluation
     best: dict[str, Any]  # what KeepBest kept, evaluated
 
@@ -73,15 +75,18 @@ class Result:
 def train(name: str, label: str, seed: int) -> None:
     """Train one contestant with one seed, or go on where an earlier run was stopped, and evaluate it."""
     study, folder = STUDIES[name], FOLDER / name / f"{label}-{seed}"
+    contestant = study.contestants[label]
     if (folder / RESULT).exists():
         return
+    callbacks = contestant.callbacks()
     if (folder / "checkpoints").exists():
-        run = rlhub.resume(folder)
+        run = rlhub.resume(folder, callbacks=callbacks)
     else:
-        contestant = study.contestants[label]
-        settings = {"callbacks": ["core/stop_after:episodes=600", KeepBest()]} if contestant.keep_best else {}
-        run = rlhub.train(contestant.algorithm, study.env, seed=seed, folder=folder, **(contestant.settings | settings))
-    result: dict[str, Any] = {"seed": seed, "steps": run.steps, "seconds": run.seconds, "best": {}}
+        run = rlhub.train(
+            contestant.algorithm, study.env, seed=seed, folder=folder, callbacks=callbacks, **contestant.settings
+        )
+    evaluating = sum(callback.spent for callback in run.callbacks if isinstance(callback, TimedEvaluate))
+    result: dict[str, Any] = {"seed": seed, "steps": run.steps, "seconds": run.seconds - evaluating, "best": {}}
     result["returns"] = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed).returns
     if (folder / BEST).exists():
         kept = np.load(folder / BEST)
@@ -115,7 +120,7 @@ def report_solved(name: str) -> None:
     table = "| | seed | env steps | wall s | mean of 100 episodes |\n|---|---|---|---|---|\n" + "\n".join(rows)
     note = (
         "A run ends at the first evaluation that is good enough, and is then measured over 100 other episodes (mean ± "
-        f"standard deviation). Wall seconds hold the evaluations of training; {torch.get_num_threads()} torch thread."
+        f"standard deviation). Wall seconds without evaluations; {torch.get_num_threads()} torch thread."
     )
     record(study.title, f"{table}\n\n{note}")
 
@@ -186,6 +191,18 @@ class KeepBest(rlhub.Callback):
     def weights(self, run: rlhub.Run) -> Any:
         """Return a copy of the network's weights."""
         return run.algorithm.network.weights.numpy().copy()  # type: ignore[attr-defined]
+
+
+class TimedEvaluate(Evaluate):
+    """Plays evaluations as core/evaluate does, and adds up how long they take."""
+
+    spent = 0.0  # seconds
+
+    def on_progress(self, run: rlhub.Run, progress: rlhub.Progress) -> None:
+        """Play where it is due."""
+        begun = time.perf_counter()
+        super().on_progress(run, progress)
+        self.spent += time.perf_counter() - begun
 
 
 def _returns(run: Result) -> tuple[Any, Any]:
@@ -260,52 +277,76 @@ def _draw(curves: dict[str, Any], ends: Sequence[int], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-ONE_CHECKPOINT = ["core/checkpoint:every=50000"]
-BREAKOUT: dict[str, Any] = {"preset": "tuned", "steps": 200_000, "callbacks": ONE_CHECKPOINT}
+def until_solved(value: float, every: int, episodes: int) -> Callable[[], list[Any]]:
+    """Return what makes callbacks that end a run at the first evaluation that is good enough."""
+    return lambda: [
+        TimedEvaluate(every=every, episodes=episodes, num_envs=episodes),
+        f"core/stop_on_return:value={value},of=evaluation",
+        "core/checkpoint:every=25000",
+    ]
+
+
+BREAKOUT: dict[str, Any] = {"preset": "tuned", "steps": 200_000}
 BEST_VARIANT = {"precision": "bf16", "double": True, "n_step": 3, "prioritized": True, "priority_alpha": 0.5}
 SB3_BREAKOUT: dict[str, Any] = {  # the same settings in SB3's words
     "steps": 200_000,
     "num_envs": 8,
     "reward_clip": 1.0,
     "terminal_on_life_loss": True,
-    "callbacks": ["core/checkpoint:every=100000"],
     "config": {
         "learning_rate": 1e-4, "batch_size": 32, "buffer_size": 100_000, "learning_starts": 10_000, "train_freq": 1,
         "gradient_steps": 2, "target_update_interval": 4_000, "exploration_fraction": 0.5,
         "exploration_initial_eps": 1.0, "exploration_final_eps": 0.05,
     },
 }  # fmt: skip
-PPO_CARTPOLE: dict[str, Any] = {  # as in RL Baselines3 Zoo
+ZOO_PPO: dict[str, Any] = {  # as in RL Baselines3 Zoo
     "num_envs": 8,
     "steps": 100_000,
     "config": {
         "n_steps": 32, "batch_size": 256, "n_epochs": 20, "gae_lambda": 0.8, "gamma": 0.98,
         "learning_rate": "linear(1e-3, 0)", "clip_range": "linear(0.2, 0)",
     },
-    "callbacks": ["core/evaluate:every=5000,episodes=50", "core/stop_on_return:value=490,of=evaluation"],
 }  # fmt: skip
+ZOO_DQN: dict[str, Any] = {
+    "steps": 50_000,
+    "config": {
+        "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1_000,
+        "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.16,
+        "exploration_final_eps": 0.04, "policy_kwargs": {"net_arch": [256, 256]},
+    },
+}  # fmt: skip
+
+
+def rare_checkpoints() -> list[Any]:
+    """Return the callbacks of long runs."""
+    return ["core/checkpoint:every=50000"]
+
 
 STUDIES = {
     "cartpole": Study(
         "CartPole-v1",
         "Learning: CartPole-v1",
         {
-            "deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}),
-            "sb3/ppo, RL Zoo": Contestant("sb3/ppo", PPO_CARTPOLE),
+            "deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(495, 1_000, 30)),
+            "sb3/dqn, RL Zoo": Contestant("sb3/dqn", ZOO_DQN, until_solved(495, 1_000, 30)),
+            "sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO, until_solved(495, 1_000, 30)),
         },
         report_solved,
+        seeds=range(6),
     ),
     "lunarlander": Study(
         "LunarLander-v3",
         "Learning: LunarLander-v3",
-        {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"})},
+        {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(230, 5_000, 30))},
         report_solved,
     ),
     "hands-on-ml": Study(
         "CartPole-v1",
         "Learning: CartPole-v1 as in Hands-On Machine Learning",
         {
-            label: Contestant("deep/dqn", {"preset": label, "steps": 120_000}, keep_best=True)
+            label: Contestant(
+                "deep/dqn", {"preset": label}, lambda: ["core/stop_after:episodes=600", KeepBest(), *rare_checkpoints()]
+            )
             for label in ("hands-on-ml", "hands-on-ml-double", "hands-on-ml-dueling")
         },
         report_notebook,
@@ -314,11 +355,13 @@ STUDIES = {
         "atari/Breakout-v0",
         "Learning: Breakout",
         {
-            "fp32": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "fp32"}}),
-            "bf16": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "bf16"}}),
-            "bf16, double, n_step 3, prioritized": Contestant("deep/dqn", BREAKOUT | {"config": BEST_VARIANT}),
-            "pqn": Contestant("deep/pqn", {"preset": "tuned", "callbacks": ONE_CHECKPOINT}),
-            "sb3/dqn": Contestant("sb3/dqn", SB3_BREAKOUT),
+            "fp32": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "fp32"}}, rare_checkpoints),
+            "bf16": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "bf16"}}, rare_checkpoints),
+            "bf16, double, n_step 3, prioritized": Contestant(
+                "deep/dqn", BREAKOUT | {"config": BEST_VARIANT}, rare_checkpoints
+            ),
+            "pqn": Contestant("deep/pqn", {"preset": "tuned"}, rare_checkpoints),
+            "sb3/dqn": Contestant("sb3/dqn", SB3_BREAKOUT, rare_checkpoints),
         },
         report_breakout,
         episodes=20,
