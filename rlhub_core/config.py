@@ -100,7 +100,7 @@ def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter
     }
     function = target.__init__ if inspect.isclass(target) else target
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(target if _is_dataclass(target) else function)  # of a base class in its own module
     except (NameError, TypeError):  # annotations that only a type checker can resolve: accept any value
         hints = {}
     factories: dict[str, Any] = {

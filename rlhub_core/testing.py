@@ -9,6 +9,7 @@ def test_restore(): check_exact_restore("maze/Tiny-v0")
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -200,7 +201,7 @@ def check_exact_resume(
 def fingerprints(folder: Path) -> list[tuple[str, str]]:
     """Return (name, hash) of what two equal runs share: last states of learner and environments, and the records.
 
-    Wall seconds are left out.
+    Metrics whose name begins with `time/` are left out.
     """
     newest = max((folder / "checkpoints").glob("[0-9]*"))
     paths = [
@@ -211,6 +212,7 @@ def fingerprints(folder: Path) -> list[tuple[str, str]]:
     named = [(path.name, path.read_bytes()) for path in sorted(paths) if path.is_file()]
     metrics = folder / "metrics.jsonl"
     if metrics.exists():
-        lines = [line.split(b'"time/seconds":', 1) for line in metrics.read_bytes().splitlines()]
-        named.append((metrics.name, b"\n".join(line[0] + line[-1].split(b",", 1)[-1] for line in lines)))
+        lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+        timeless = [{name: number for name, number in line.items() if not name.startswith("time/")} for line in lines]
+        named.append((metrics.name, json.dumps(timeless).encode()))
     return [(name, hashlib.sha256(content).hexdigest()) for name, content in named]

@@ -354,7 +354,7 @@ class DQN:
 
     def _diagnose(self, sample: Sample, before: Loss) -> dict[str, float]:
         """Return errors on the same batch before and after its update, and values of a batch that stays the same."""
-        after = self.loss(self.network(sample.observation), *sample[1:4])
+        after = self.loss(self.network.again(sample.observation), *sample[1:4])
         if self.held_out is None:
             assert self.replay is not None
             apart = np.random.default_rng((self.seed, 1))
@@ -365,7 +365,7 @@ class DQN:
             "error_after": after.error().mean().item(),
             "loss_after": _mean(after, sample),
             "held_out_q": float(self._action_values(self.held_out).max(1).mean()),
-            "updates_per_second": (self.updates - updates) / (self._measured[0] - then),
+            "time/updates_per_second": (self.updates - updates) / (self._measured[0] - then),
         }
 
 

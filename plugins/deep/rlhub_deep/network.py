@@ -68,6 +68,10 @@ class Network:
         """Return outputs without gradients; noisy layers draw from `rng`, or are silent where there is none."""
         if self._noisy:
             draw_noise(self.module, rng)
+        return self.again(observations)
+
+    def again(self, observations: Any) -> Tensor:
+        """Return outputs without gradients, with whatever noise was drawn last."""
         with torch.no_grad():
             outputs: Tensor = self.module(observations)
         return outputs
@@ -205,8 +209,9 @@ class Optimizer:
 
 
 def _round_inputs(module: nn.Module) -> set[int]:
-    """Make the layers that multiply matrices take inputs of their weights' type; return which weights to round."""
-    layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))]
+    """Make layers take inputs of their weights' type; return which weights to round: all but the last layer's."""
+    kinds = (nn.Linear, nn.modules.conv._ConvNd, nn.LayerNorm)
+    layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
     kept = output_layers(module)
     for layer in layers:
         if _take_own_type not in layer._forward_pre_hooks.values():

@@ -26,15 +26,10 @@ def config_of(name: str) -> Any:
     return hub.default_hub().load("algorithm", name).Config
 
 
-# the core looks for what the annotations of a base class name in the module of the class that inherits them
-inherits = pytest.mark.xfail(
-    parameters(config_of("deep/c51"))["learning_rate"].type_name == "Any",
-    reason="rlhub_core.config does not find the types of inherited options",
-)
 NAMES = (
     "deep/dqn",
-    pytest.param("deep/c51", marks=inherits),
-    pytest.param("deep/qrdqn", marks=inherits),
+    "deep/c51",
+    "deep/qrdqn",
     "deep/pqn",
 )
 

@@ -207,7 +207,7 @@ def test_diagnostics_count_updates_by_the_second(tabular: Maker, fill: Maker, mo
     algorithm = fill(tabular(DQN, ONLINE, learning_starts=NEVER, diagnostics=True))
     for seconds, updates in ((2.0, 3), (0.5, 1), (4.0, 10)):
         now += seconds
-        assert algorithm.learn(updates)["updates_per_second"] == pytest.approx(updates / seconds)
+        assert algorithm.learn(updates)["time/updates_per_second"] == pytest.approx(updates / seconds)
 
 
 def test_diagnostics_change_nothing(fill: Maker) -> None:

@@ -72,8 +72,7 @@ def test_resume_is_exact_where_episodes_are_counted() -> None:
 
 def test_resume_is_exact_with_diagnostics() -> None:
     config = SMALL | {"diagnostics": True, "prioritized": True}
-    # no metrics are written: how many updates a second takes is never the same again
-    check_exact_resume("deep/dqn", "CartPole-v1", steps=400, config=config, log_every=10**6)
+    check_exact_resume("deep/dqn", "CartPole-v1", steps=400, config=config, log_every=100)
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "bf16", "optimizer": "adam"}])
@@ -117,7 +116,7 @@ class StaticInDict(Static):
 def test_resume_is_exact_from_pictures(name: str, env: Any) -> None:
     options = {"diagnostics": True, "prioritized": True, "n_step": 3, "dueling": "mean"} | SMALL
     config = {"rollout_length": 8, "hidden_sizes": (8,)} if name == "pqn" else options
-    check_exact_resume(f"deep/{name}", env, steps=160, config=config, log_every=10**6)
+    check_exact_resume(f"deep/{name}", env, steps=160, config=config, log_every=50)
 
 
 def test_a_loaded_run_acts_and_values_as_the_one_that_was_trained() -> None:
