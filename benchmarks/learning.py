@@ -6,7 +6,8 @@
     python benchmarks/learning.py breakout --contestant bf16 --seed 1   # 15 to 50 minutes a run
     python benchmarks/learning.py breakout --report                 # of the runs that are there
 
-A section of RESULTS.md is rewritten; runs are left under runs/learning.
+Finished runs are noted in learning.jsonl, from which a section of RESULTS.md is rewritten; their folders are left under
+runs/learning.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from rlhub_core.callbacks import Evaluate
 from rlhub_core.records import read_episodes
 
 FOLDER = Path("runs/learning")
-RESULT, BEST = "result.json", "best.npz"
+BEST = "best.npz"
+NOTES = Path(__file__).with_suffix(".jsonl")  # a line for every finished run
+GOAL = 8.0  # the return on Breakout whose time is reported
 GRAPHS = Path(__file__).parent.parent / "docs" / "learning"
 WINDOW = 20_000  # env steps in a row of a table
 
@@ -57,26 +60,27 @@ class Study:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run came to."""
+    """What a finished run came to: a line of learning.jsonl."""
 
-    folder: Path
+    study: str
+    label: str
     seed: int
     steps: int
     seconds: float  # of training, without the evaluations by TimedEvaluate
-    returns: list[float]  # of the greedy evaluation
-    best: dict[str, Any]  # what KeepBest kept, evaluated
-
-    @property
-    def mean(self) -> float:
-        """Mean return of the evaluation."""
-        return float(np.mean(self.returns))
+    mean: float  # of the greedy evaluation's returns
+    deviation: float
+    curve: list[float | None]  # mean training return of every WINDOW of env steps
+    last: float  # mean of the last 100 training games
+    until: tuple[int, float] | None  # env steps and seconds until the mean of 100 training games was GOAL
+    best: dict[str, float]  # what KeepBest kept, evaluated
 
 
 def train(name: str, label: str, seed: int) -> None:
-    """Train one contestant with one seed, or go on where an earlier run was stopped, and evaluate it."""
-    study, folder = STUDIES[name], FOLDER / name / f"{label}-{seed}"
+    """Train one contestant with one seed, or go on where an earlier run was stopped, evaluate it, and note it down."""
+    study, folder = STUDIES[name], FOLDER / name / f"{label.replace('/', '-')}-{seed}"
     contestant = study.contestants[label]
-    if (folder / RESULT).exists():
+    if any(result.seed == seed for result in results(name).get(label, [])):
+        print(f"{label} {seed} is in {NOTES.name} already")
         return
     callbacks = contestant.callbacks()
     if (folder / "checkpoints").exists():
@@ -86,26 +90,56 @@ def train(name: str, label: str, seed: int) -> None:
             contestant.algorithm, study.env, seed=seed, folder=folder, callbacks=callbacks, **contestant.settings
         )
     evaluating = sum(callback.spent for callback in run.callbacks if isinstance(callback, TimedEvaluate))
-    result: dict[str, Any] = {"seed": seed, "steps": run.steps, "seconds": run.seconds - evaluating, "best": {}}
-    result["returns"] = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed).returns
+    seconds = run.seconds - evaluating
+    returns = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed).returns
+    best = {}
     if (folder / BEST).exists():
         kept = np.load(folder / BEST)
         run.algorithm.network.weights.copy_(torch.from_numpy(kept["weights"]))  # type: ignore[attr-defined]
         again = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed)
-        result["best"] = {"length": int(kept["length"]), "mean": again.mean}
-    (folder / RESULT).write_text(json.dumps(result, default=float))
-    print(f"{label} {seed}: {run.steps:,} steps, {run.seconds:.1f} s, {np.mean(result['returns']):.1f}", flush=True)
+        best = {"length": int(kept["length"]), "mean": again.mean}
+    note(name, label, seed, folder, run.steps, seconds, returns, best)
+    print(f"{label} {seed}: {run.steps:,} steps, {seconds:.1f} s, {np.mean(returns):.1f}", flush=True)
+
+
+def note(
+    name: str,
+    label: str,
+    seed: int,
+    folder: Path,
+    steps: int,
+    seconds: float,
+    returns: Sequence[float],
+    best: dict[str, float],
+) -> None:
+    """Append a finished run to learning.jsonl."""
+    episodes = read_episodes(folder)
+    when, games = np.array([episode.step for episode in episodes]), np.array([episode.return_ for episode in episodes])
+    windows = [games[(when > end - WINDOW) & (when <= end)] for end in range(WINDOW, steps + 1, WINDOW)]
+    result = Result(
+        study=name,
+        label=label,
+        seed=seed,
+        steps=steps,
+        seconds=round(seconds, 1),
+        mean=round(float(np.mean(returns)), 2),
+        deviation=round(float(np.std(returns, ddof=1)), 2),
+        curve=[round(float(window.mean()), 3) if window.size else None for window in windows],
+        last=round(float(games[-100:].mean()), 3),
+        until=_until(when, games, folder),
+        best=best,
+    )
+    with NOTES.open("a") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
 
 
 def results(name: str) -> dict[str, list[Result]]:
-    """Return what there is, by contestant."""
-    found: dict[str, list[Result]] = {}
-    for label in STUDIES[name].contestants:
-        for seed in STUDIES[name].seeds:
-            folder = FOLDER / name / f"{label}-{seed}"
-            if (folder / RESULT).exists():
-                found.setdefault(label, []).append(Result(folder, **json.loads((folder / RESULT).read_text())))
-    return found
+    """Return what was noted down, by contestant."""
+    lines = NOTES.read_text().splitlines() if NOTES.exists() else []
+    noted = sorted((Result(**json.loads(line)) for line in lines), key=lambda result: result.seed)
+    labels = STUDIES[name].contestants
+    found = {label: [result for result in noted if (result.study, result.label) == (name, label)] for label in labels}
+    return {label: runs for label, runs in found.items() if runs}
 
 
 def report_solved(name: str) -> None:
@@ -113,10 +147,8 @@ def report_solved(name: str) -> None:
     study, rows = STUDIES[name], []
     for label, runs in results(name).items():
         for run in runs:
-            deviation = np.std(run.returns, ddof=1)
-            rows.append(
-                f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {run.mean:.1f} ± {deviation:.1f} |"
-            )
+            mean = f"{run.mean:.1f} ± {run.deviation:.1f}"
+            rows.append(f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {mean} |")
     table = "| | seed | env steps | wall s | mean of 100 episodes |\n|---|---|---|---|---|\n" + "\n".join(rows)
     note = (
         "A run ends at the first evaluation that is good enough, and is then measured over 100 other episodes (mean ± "
@@ -129,29 +161,31 @@ def report_breakout(name: str) -> None:
     """Record the curves of training returns, their overlay, and whether fp32 and bf16 differ."""
     found = results(name)
     ends = range(WINDOW, max(run.steps for runs in found.values() for run in runs) + 1, WINDOW)
-    curves = {label: np.array([_curve(run, ends) for run in runs]) for label, runs in found.items()}  # [seeds, ends]
+    curves = {
+        label: np.array([[*run.curve, *[None] * (len(ends) - len(run.curve))] for run in runs], float)
+        for label, runs in found.items()
+    }  # [seeds, ends]
     table = f"| env steps to | {' | '.join(found)} |\n|---|{'---|' * len(found)}\n"
     for column, end in enumerate(ends):
         table += f"| {end:,} | {' | '.join(_spread(curves[label][:, column]) for label in found)} |\n"
     table += "\n| | seed | env steps | last 100 training games | greedy, 20 games | env steps/s | to a return of 8 |\n"
     table += "|---|---|---|---|---|---|---|\n"
-    last: dict[str, list[float]] = {}
     for label, runs in found.items():
         for run in runs:
-            last.setdefault(label, []).append(float(_returns(run)[1][-100:].mean()))
+            until = "not reached" if run.until is None else "{:,} steps, {:,.0f} s".format(*run.until)
             table += (
-                f"| {label} | {run.seed} | {run.steps:,} | {last[label][-1]:.2f} | {run.mean:.1f} | "
-                f"{run.steps / run.seconds:.0f} | {_until(run, 8.0)} |\n"
+                f"| {label} | {run.seed} | {run.steps:,} | {run.last:.2f} | {run.mean:.1f} | "
+                f"{run.steps / run.seconds:.0f} | {until} |\n"
             )
     _draw(curves, ends, GRAPHS / f"{name}.png")
-    note = (
+    text = (
         f"Mean training returns over windows of {WINDOW:,} env steps, mean ± standard deviation over seeds; whole "
         "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games "
         "first reached it. One torch thread a run, two runs and other work on two cores, so steps/s are lower bounds."
     )
-    if len(last.get("fp32", [])) > 1 and len(last.get("bf16", [])) > 1:
-        note += " " + _difference(last["fp32"], last["bf16"])
-    record(STUDIES[name].title, f"{table}\n{note}")
+    if {"fp32", "bf16"} <= set(found):
+        text += " " + _difference(*([run.last for run in found[label]] for label in ("fp32", "bf16")))
+    record(STUDIES[name].title, f"{table}\n{text}")
 
 
 def report_notebook(name: str) -> None:
@@ -205,31 +239,14 @@ class TimedEvaluate(Evaluate):
         self.spent += time.perf_counter() - begun
 
 
-def _returns(run: Result) -> tuple[Any, Any]:
-    """Return env step and return of every training episode."""
-    episodes = read_episodes(run.folder)
-    return np.array([episode.step for episode in episodes]), np.array([episode.return_ for episode in episodes])
-
-
-def _curve(run: Result, ends: Sequence[int]) -> list[float]:
-    steps, returns = _returns(run)
-    windows = [returns[(steps > end - WINDOW) & (steps <= end)] for end in ends]
-    return [
-        float(window.mean()) if window.size and end <= run.steps else float("nan")
-        for window, end in zip(windows, ends, strict=True)
-    ]
-
-
-def _until(run: Result, goal: float) -> str:
-    """Return after how many env steps and seconds the mean of 100 training episodes reached a goal."""
-    steps, returns = _returns(run)
-    sums = np.convolve(returns, np.ones(100), "valid")
-    if not (sums >= 100 * goal).any():
-        return "not reached"
-    step = int(steps[99 + int(np.argmax(sums >= 100 * goal))])
-    lines = map(json.loads, (run.folder / "metrics.jsonl").read_text().splitlines())
-    seconds = next(line["time/seconds"] for line in lines if line["step"] >= step)
-    return f"{step:,} steps, {seconds:,.0f} s"
+def _until(when: Any, games: Any, folder: Path) -> tuple[int, float] | None:
+    """Return after how many env steps and seconds the mean of 100 training games reached GOAL."""
+    sums = np.convolve(games, np.ones(100), "valid") if len(games) >= 100 else np.zeros(0)
+    if not (sums >= 100 * GOAL).any():
+        return None
+    step = int(when[99 + int(np.argmax(sums >= 100 * GOAL))])
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return step, next(float(line["time/seconds"]) for line in lines if line["step"] >= step)
 
 
 def _spread(values: Any) -> str:
