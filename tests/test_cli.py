@@ -156,7 +156,7 @@ def test_train_a_recipe_again(run: Path, tmp_path: Path) -> None:
         (
             (*TRAIN, "--steps", 9, "--callback", "toy/cuont"),
             "No callback is called 'toy/cuont'. Did you mean 'toy/count'? Installed: core/checkpoint, core/evaluate, "
-            "core/progress, core/stop_on_return, toy/count, toy/die, toy/fail.",
+            "core/progress, core/stop_after, core/stop_on_return, toy/count, toy/die, toy/fail.",
         ),
     ],
 )

@@ -107,6 +107,16 @@ def test_stop_on_return_counts_training_or_evaluation_episodes() -> None:
     assert (evaluated.stopped, evaluated.steps) == ("return -100 reached in an evaluation", 60)
 
 
+def test_stop_after_counts_episodes_across_a_resume() -> None:
+    whole = train(folder="whole", callbacks=["core/stop_after:episodes=12"])
+    assert len(whole.episodes) in (12, 13)  # two environments may end theirs in one step
+    assert whole.stopped == f"{len(whole.episodes)} episodes played"
+    again = train(folder="cut", callbacks=["core/stop_after:episodes=12", StopAt(whole.steps // 2)])
+    assert len(again.episodes) < 12
+    resumed = rlhub.resume("cut", callbacks=[StopAt(10**6)])
+    assert (resumed.steps, resumed.stopped) == (whole.steps, whole.stopped)
+
+
 def test_live_objects_are_mentioned_and_asked_for_again() -> None:
     rlhub.train("toy/random", ConstantValue, steps=50, folder="run", callbacks=[StopAt(20)])
     recipe = rlhub.Experiment.read(Path("run"))
