@@ -184,7 +184,13 @@ def report_breakout(name: str) -> None:
         "first reached it. One torch thread a run, two runs and other work on two cores, so steps/s are lower bounds."
     )
     if {"fp32", "bf16"} <= set(found):
-        text += " " + _difference(*([run.last for run in found[label]] for label in ("fp32", "bf16")))
+        last, greedy = (
+            [[getattr(run, what) for run in found[label]] for label in ("fp32", "bf16")] for what in ("last", "mean")
+        )
+        text += (
+            f" bf16 less fp32: {_difference(*last)} in the last 100 games, {_difference(*greedy)} in the greedy ones"
+        )
+        text += " (difference and its standard error over seeds, exact permutation test)."
     record(STUDIES[name].title, f"{table}\n{text}")
 
 
@@ -264,10 +270,7 @@ def _difference(fp32: list[float], bf16: list[float]) -> str:
         rest = [everyone[index] for index in range(len(everyone)) if index not in chosen]
         shuffled.append(abs(np.mean([everyone[index] for index in chosen]) - np.mean(rest)))
     p = float(np.mean(np.array(shuffled) >= abs(observed) - 1e-9))
-    return (
-        f"bf16 less fp32, last 100 games: {observed:+.2f} with a standard error of {error:.2f} "
-        f"({len(bf16)} against {len(fp32)} seeds; exact permutation test, p = {p:.2f})."
-    )
+    return f"{observed:+.2f} ± {error:.2f}, p = {p:.2f}"
 
 
 def _draw(curves: dict[str, Any], ends: Sequence[int], path: Path) -> None:
