@@ -380,7 +380,7 @@ STUDIES = {
             "bf16, double, n_step 3, prioritized": Contestant(
                 "deep/dqn", BREAKOUT | {"config": BEST_VARIANT}, rare_checkpoints
             ),
-            "pqn": Contestant("deep/pqn", {"preset": "tuned"}, rare_checkpoints),
+            "pqn": Contestant("deep/pqn", {"preset": "small"}, rare_checkpoints),
             "sb3/dqn": Contestant("sb3/dqn", SB3_BREAKOUT, rare_checkpoints),
         },
         report_breakout,
