@@ -181,7 +181,7 @@ def report_breakout(name: str) -> None:
     text = (
         f"Mean training returns over windows of {WINDOW:,} env steps, mean ± standard deviation over seeds; whole "
         "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games "
-        "first reached it. One torch thread a run (two for the double one), other work beside: steps/s are lower bounds."
+        "first reached it. One torch thread a run (two for the double one), other work beside; steps/s are at least so."
     )
     if {"fp32", "bf16"} <= set(found):
         last, greedy = (
