@@ -21,8 +21,10 @@ format: .venv/ready ## make the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/bench ## speed beside the libraries people use today; writes benchmarks/RESULTS.md
+bench: .venv/bench ## speed and memory beside the libraries people use today; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/dqn_speed.py
+	$(BIN)/python benchmarks/memory.py
 
 dist: .venv/ready ## a wheel and a source distribution of every package, in dist/
 	$(BIN)/pip install --quiet --constraint constraints.txt build

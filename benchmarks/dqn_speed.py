@@ -7,13 +7,11 @@ Both trainings run in one process and take turns, as in sb3_overhead.py. SB3 run
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from typing import Any
 
-import torch
-from results import median, ratio, record
-from sb3_overhead import ENDLESS, Plain, TakeTurns
+from results import record
+from sb3_overhead import ENDLESS, Plain, TakeTurns, measured
 
 import rlhub_core as rlhub
 
@@ -51,8 +49,9 @@ CASES: dict[str, dict[str, Any]] = {
 LATE = 0.01  # ε as it is later in a run, when nearly every step asks the network
 
 
-def compare(case: dict[str, Any], pairs: int, seconds: float) -> dict[str, list[float]]:
+def compare(name: str, pairs: int, seconds: float) -> dict[str, list[float]]:
     """Return the env steps/s of both sides, one number a pair of windows."""
+    case = CASES[name]
     exploration = {"exploration_initial_eps": LATE, "exploration_final_eps": LATE}
     theirs = {
         "algorithm": "dqn",
@@ -80,18 +79,7 @@ def compare(case: dict[str, Any], pairs: int, seconds: float) -> dict[str, list[
 
 def main() -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--case", choices=CASES, action="append")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of a window")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    rows = []
-    for name in given.case or CASES:
-        rates = compare(CASES[name], given.pairs, given.seconds)
-        rows.append(f"| {name} | {median(rates['rlhub'])} | {median(rates['plain'])} | {ratio(*rates.values())} |")
-        print(rows[-1], flush=True)
+    given, rows = measured(CASES, compare, seconds=10.0, threads=2)
     if not given.case:
         table = "| | deep/dqn | SB3 DQN | ratio, median [min–max] |\n|---|---|---|---|\n" + "\n".join(rows)
         note = (

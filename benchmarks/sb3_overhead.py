@@ -10,14 +10,15 @@ wrappers. `dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only, `pi
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 import stable_baselines3
 import torch
+from results import median, ratio
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
@@ -147,27 +148,25 @@ def overhead(name: str, pairs: int = 5, seconds: float = 2.0) -> dict[str, list[
     return turns.rates
 
 
-def row(case: str, rates: dict[str, list[float]]) -> str:
-    """Return one line of the table: medians, and the ratio's median with its range."""
-    ratios = [ours / plain for ours, plain in zip(rates["rlhub"], rates["plain"], strict=True)]
-    ours, plain = (statistics.median(rates[side]) for side in ("rlhub", "plain"))
-    ratio = f"{statistics.median(ratios):.3f} [{min(ratios):.3f}–{max(ratios):.3f}]"
-    return f"| {case} | {ours:,.0f} | {plain:,.0f} | {ratio} |"
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--case", choices=CASES, action="append")
+def measured(
+    cases: Mapping[str, Any], measure: Callable[[str, int, float], dict[str, list[float]]], seconds: float, threads: int
+) -> tuple[argparse.Namespace, list[str]]:
+    """Return what the command line asked for, and a line of medians and their ratio for every case."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--case", choices=cases, action="append")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a window")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--seconds", type=float, default=seconds, help="length of a window")
+    parser.add_argument("--threads", type=int, default=threads, help="of torch")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    print("| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|")
-    for name in given.case or CASES:
-        print(row(name, overhead(name, given.pairs, given.seconds)), flush=True)
+    rows = []
+    for name in given.case or cases:
+        rates = measure(name, given.pairs, given.seconds)
+        rows.append(f"| {name} | {median(rates['rlhub'])} | {median(rates['plain'])} | {ratio(*rates.values())} |")
+        print(rows[-1], flush=True)
+    return given, rows
 
 
 if __name__ == "__main__":
-    main()
+    print("| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|")
+    measured(CASES, overhead, seconds=2.0, threads=1)

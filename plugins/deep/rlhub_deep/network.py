@@ -170,7 +170,9 @@ class Optimizer:
     def __init__(self, network: Network, written: str) -> None:
         name, options = split_name(written)
         if name not in OPTIMIZERS:
-            raise ConfigError(f"optimizer: {name!r} is unknown.{did_you_mean(name, OPTIMIZERS)} {listed(OPTIMIZERS)}.")
+            raise ConfigError(
+                f"optimizer: {name!r} is unknown.{did_you_mean(name, OPTIMIZERS)} There are: {listed(OPTIMIZERS)}."
+            )
         kind = OPTIMIZERS[name]
         known = [option for option in signature(kind).parameters if option not in ("params", "lr", "fused")]
         for option in options:

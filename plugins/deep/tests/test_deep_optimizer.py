@@ -87,7 +87,9 @@ def test_a_state_is_a_copy() -> None:
 
 
 def test_what_is_unknown_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"'adma' is unknown\. Did you mean 'adam'\? adam, nadam, radam, rmsp"):
+    with pytest.raises(
+        ConfigError, match=r"'adma' is unknown\. Did you mean 'adam'\? There are: adam, nadam, radam, rmsp"
+    ):
         Optimizer(network(), "adma")
     with pytest.raises(ConfigError, match=r"optimizer: rmsprop has no option 'aplha'\. It has: alpha, .*centered"):
         Optimizer(network(), "rmsprop:aplha=0.95")
