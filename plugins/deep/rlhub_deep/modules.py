@@ -43,6 +43,7 @@ class PixelConv(nn.Conv2d):
     """A convolution of pixels 0..255 that behaves as one of pixels 0..1.
 
     It divides its few weights by 255 instead of every pixel; and 0..255 are whole in bfloat16, their 255ths are not.
+    Memory holds the channels of a pixel side by side from here on, with which all convolutions are quicker.
     """
 
     def __init__(self, space: Space[Any], channels: int, outputs: int, kernel: int, stride: int) -> None:
@@ -52,7 +53,27 @@ class PixelConv(nn.Conv2d):
     def forward(self, pixels: Tensor) -> Tensor:
         """Map [B, C, H, W] of any type."""
         weight = self.weight * self.scale if self.scale != 1.0 else self.weight
-        return nn.functional.conv2d(pixels.to(weight.dtype), weight, self.bias, self.stride)
+        pixels = pixels.contiguous(memory_format=torch.channels_last).to(weight.dtype)
+        return nn.functional.conv2d(pixels, weight, self.bias, self.stride)
+
+
+class ImageNorm(nn.LayerNorm):
+    """Layer normalisation of images, over all of their pixels and channels."""
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__((height, width, channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [B, C, H, W]."""
+        return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Flatten(nn.Module):
+    """Images -> one row each, pixel by pixel as memory has them."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [B, C, H, W] to [B, H W C]."""
+        return images.permute(0, 2, 3, 1).flatten(1)
 
 
 class Flat(nn.Module):
@@ -123,10 +144,9 @@ def convolutions(space: Space[Any], layer_norm: bool) -> nn.Sequential:
     ):
         layers.append(convolution)
         if layer_norm:
-            shape = nn.Sequential(*layers)(torch.zeros(1, *(space.shape or ()))).shape[1:]
-            layers.append(nn.LayerNorm(shape))
+            layers.append(ImageNorm(*nn.Sequential(*layers)(torch.zeros(1, *(space.shape or ()))).shape[1:]))
         layers.append(nn.ReLU())
-    return nn.Sequential(*layers, nn.Flatten())
+    return nn.Sequential(*layers, Flatten())
 
 
 def features(space: Space[Any], layer_norm: bool = False) -> nn.Module:
