@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from rlhub_core import state
 from rlhub_core.config import option
 from rlhub_core.envs import Vec
 from rlhub_core.errors import ConfigError
-from rlhub_core.evaluation import LONGEST_EPISODE, play
+from rlhub_core.evaluation import LONGEST_EPISODE, Evaluation, play
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.seeding import stream
 
@@ -31,18 +31,22 @@ class Evaluate(Callback):
     episodes: int = option(10, "episodes an evaluation", minimum=1)
     num_envs: int = option(8, "environments side by side, at most one an episode", minimum=1)
     longest_episode: int = option(LONGEST_EPISODE, "steps after which an episode is cut off", unit="steps", minimum=1)
+    keep_best: bool = option(False, "keep a checkpoint of the highest mean return: load(run, step='best')")
     _next: int = field(default=0, init=False, repr=False)
+    _best: Evaluation | None = field(default=None, init=False, repr=False)
     _env: Vec | None = field(default=None, init=False, repr=False)
 
     def on_start(self, run: Run) -> None:
-        """Set the first step to evaluate at.
+        """Set the first step to evaluate at, or for a run that goes on, say which checkpoint to keep.
 
         Raises:
             ConfigError: where training uses one live environment object, which cannot be made twice.
         """
         run.separate_environment()
         if run.restored is None:
-            self._next = self.every
+            self._next, self._best = self.every, None
+        elif self._best is not None:
+            run.best_checkpoint = self._best.step
 
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Evaluate where it is due."""
@@ -51,9 +55,13 @@ class Evaluate(Callback):
         if self._env is None:
             self._env = run.separate_environment().make_vec(min(self.num_envs, self.episodes))
         seed = stream(run.experiment.seed, "evaluate", progress.steps)
-        run.record_evaluation(
-            play(run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode)
+        evaluation = play(
+            run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
         )
+        run.record_evaluation(evaluation)
+        if self.keep_best and (self._best is None or evaluation.mean > self._best.mean):
+            self._best = evaluation
+            run.best_checkpoint, run.checkpoint_due = progress.steps, True
         self._next = (progress.steps // self.every + 1) * self.every
 
     def on_end(self, run: Run) -> None:
@@ -63,12 +71,14 @@ class Evaluate(Callback):
             self._env = None
 
     def save(self, folder: Path) -> None:
-        """Write when the next evaluation is due."""
-        state.save(folder, "evaluate", {"next": self._next})
+        """Write when the next evaluation is due, and the best so far."""
+        state.save(folder, "evaluate", {"next": self._next, "best": asdict(self._best) if self._best else None})
 
     def load(self, folder: Path) -> None:
-        """Read when the next evaluation is due."""
-        self._next = state.load(folder, "evaluate")["next"]
+        """Read when the next evaluation is due, and the best so far."""
+        saved = state.load(folder, "evaluate")
+        self._next = saved["next"]
+        self._best = Evaluation(**saved["best"]) if saved["best"] else None
 
 
 @dataclass

@@ -94,10 +94,11 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def prune(parent: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
+def prune(parent: Path, keep: int, best: int = -1) -> None:
+    """Delete all checkpoints but the newest `keep` and that of step `best`."""
     for step in steps(parent)[: -max(1, keep)]:
-        shutil.rmtree(parent / f"{step:012d}")
+        if step != best:
+            shutil.rmtree(parent / f"{step:012d}")
 
 
 def _files(folder: Path) -> list[Path]:

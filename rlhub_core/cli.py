@@ -21,7 +21,7 @@ from rlhub_core.errors import ConfigError
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Full name, or a bare one that only one thing bears.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Step = Annotated[int | None, typer.Option(help="Of the checkpoint. Default: the newest.")]
+Step = Annotated[Any, count("Of the checkpoint, or best. Default: the newest.", "--step")]
 
 
 @door("list")

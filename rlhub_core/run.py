@@ -37,6 +37,7 @@ class Run:
         stopped: why training ended before its last step, or "".
         checkpoint_due: set by a callback to have a checkpoint written once every callback has seen this progress.
         checkpoints_kept: newest checkpoints that are not deleted.
+        best_checkpoint: step of one that is not deleted either, set by a callback.
     """
 
     def __init__(self, experiment: Experiment, parts: Parts, folder: Path, *, for_acting: bool = False) -> None:
@@ -47,7 +48,7 @@ class Run:
         self.last_evaluation: Evaluation | None = None
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
-        self.checkpoints_kept = 2
+        self.checkpoints_kept, self.best_checkpoint = 2, -1
         self._earlier_seconds, self._begun = 0.0, time.monotonic()
         self.collector: Collector | None = None
         if for_acting:
@@ -195,7 +196,7 @@ class Run:
             }
 
         checkpoint.write(self.folder / "checkpoints", self.steps, fill)
-        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept)
+        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept, self.best_checkpoint)
         self.last_checkpoint, self.checkpoint_due = self.steps, False
 
     def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlhub_core import checkpoint
 from rlhub_core.callbacks import Checkpoint
@@ -18,6 +18,7 @@ from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
 from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
+from rlhub_core.records import read_evaluations
 from rlhub_core.run import Run
 
 
@@ -190,7 +191,7 @@ def resume(
 def load(
     folder: str | Path,
     *,
-    step: int | None = None,
+    step: int | Literal["best"] | None = None,
     algorithm: Any = None,
     env: Any = None,
     config: Mapping[str, Any] | None = None,
@@ -200,7 +201,7 @@ def load(
 
     Args:
         folder: of the run.
-        step: of the checkpoint to load (default: the newest).
+        step: of the checkpoint to load (default: the newest), or "best": that of the best evaluation which has one.
         algorithm, env, config: the live objects the run was started with, where it was.
         hub: where names are looked up.
 
@@ -211,7 +212,7 @@ def load(
     experiment = Experiment.read(folder)
     acting = dataclasses.replace(experiment, callbacks=())
     parts = find_parts(acting, hub or default_hub(), {"algorithm": algorithm, "env": env, "config": config})
-    chosen, manifest = _newest(folder, step)
+    chosen, manifest = _newest(folder, _best(folder) if step == "best" else step)
     run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
@@ -226,6 +227,17 @@ def _free_folder(experiment: Experiment) -> Path:
     while (folder := Path("runs") / f"{stem}-{number}").exists():
         number += 1
     return folder
+
+
+def _best(folder: Path) -> int:
+    known = checkpoint.steps(folder / "checkpoints")
+    evaluated = [evaluation for evaluation in read_evaluations(folder) if evaluation.step in known]
+    if not evaluated:
+        raise RunError(
+            f"{folder} has no checkpoint that was evaluated, so none is the best. Train with "
+            "core/evaluate:keep_best=true, or name a step."
+        )
+    return max(evaluated, key=lambda evaluation: evaluation.mean).step
 
 
 def _newest(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:

@@ -13,7 +13,8 @@ import pytest
 
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, checkpoint, config
-from rlhub_core.callbacks import StopOnReturn
+from rlhub_core.callbacks import Evaluate, StopOnReturn
+from rlhub_core.evaluation import Evaluation
 from rlhub_core.testing import ConstantValue, StopAt, check_exact_resume
 
 
@@ -312,6 +313,34 @@ def test_what_a_checkpoint_callback_keeps_is_kept_over_a_resume() -> None:
     assert len(checkpoint.steps(Path("run/checkpoints"))) == 10
     rlhub.resume("run", steps=410)
     assert len(checkpoint.steps(Path("run/checkpoints"))) == 10
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations say at every step what is written here."""
+    means = {100: 1.0, 200: 3.0, 300: 2.0, 400: 3.0, 500: 4.0, 600: 0.0}
+    module = Evaluate.on_progress.__globals__
+    monkeypatch.setitem(module, "play", lambda *_, step, **__: Evaluation((means[step],), (1,), step=step))
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_best_evaluation_keeps_its_checkpoint_over_a_resume() -> None:
+    settings = ["core/evaluate:every=100,keep_best=true", "core/checkpoint:every=50,keep=1"]
+    train(callbacks=settings, steps=430)
+    assert checkpoint.steps(Path("run/checkpoints")) == [200, 430]  # the first of equals
+    assert rlhub.load("run", step="best").steps == 200
+    rlhub.resume("run", steps=480)
+    assert checkpoint.steps(Path("run/checkpoints")) == [200, 480]
+    rlhub.resume("run", steps=600)
+    assert checkpoint.steps(Path("run/checkpoints")) == [500, 600]
+    assert rlhub.load("run", step="best").steps == 500
+
+
+@pytest.mark.usefixtures("judged")
+def test_without_an_evaluated_checkpoint_none_is_the_best() -> None:
+    train(callbacks=["core/evaluate:every=100", "core/checkpoint:every=150,keep=1"], steps=350)
+    with pytest.raises(RunError, match=r"no checkpoint that was evaluated.*core/evaluate:keep_best=true, or name"):
+        rlhub.load("run", step="best")
 
 
 def test_a_damaged_newer_checkpoint_never_costs_a_good_older_one() -> None:
