@@ -91,7 +91,8 @@ def train(name: str, label: str, seed: int) -> None:
         )
     evaluating = sum(callback.spent for callback in run.callbacks if isinstance(callback, TimedEvaluate))
     seconds = run.seconds - evaluating
-    returns = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed).returns
+    trained = rlhub.load(folder, step="best") if run.evaluations else run
+    returns = rlhub.evaluate(trained, episodes=study.episodes, seed=10_000 + seed).returns
     best = {}
     if (folder / BEST).exists():
         kept = np.load(folder / BEST)
@@ -151,8 +152,9 @@ def report_solved(name: str) -> None:
             rows.append(f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {mean} |")
     table = "| | seed | env steps | wall s | mean of 100 episodes |\n|---|---|---|---|---|\n" + "\n".join(rows)
     note = (
-        "A run ends at the first evaluation that is good enough, and is then measured over 100 other episodes (mean ± "
-        f"standard deviation). Wall seconds without evaluations; {torch.get_num_threads()} torch thread."
+        "A run ends at the first evaluation that is good enough; the policy of the best evaluation is then measured "
+        "over 100 other episodes (mean ± standard deviation). Wall seconds without evaluations; "
+        f"{torch.get_num_threads()} torch thread."
     )
     record(study.title, f"{table}\n\n{note}")
 
@@ -280,14 +282,15 @@ def _draw(curves: dict[str, Any], ends: Sequence[int], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    for label, values in curves.items():
+    for label, whole in curves.items():
+        there = ~np.isnan(whole).all(axis=0)
+        values, at = whole[:, there], np.array(ends)[there]
         (line,) = axes.plot(
-            ends, np.nanmean(values, axis=0), label=f"{label}, {len(values)} seed{'s' * (len(values) > 1)}"
+            at, np.nanmean(values, axis=0), label=f"{label}, {len(values)} seed{'s' * (len(values) > 1)}"
         )
         if len(values) > 1:
-            axes.fill_between(
-                ends, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=line.get_color(), alpha=0.2
-            )
+            low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+            axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2)
     axes.set_xlabel("env steps")
     axes.set_ylabel("training return, mean of 20,000 steps")
     axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}k")
@@ -300,14 +303,14 @@ def _draw(curves: dict[str, Any], ends: Sequence[int], path: Path) -> None:
 def until_solved(value: float, every: int, episodes: int) -> Callable[[], list[Any]]:
     """Return what makes callbacks that end a run at the first evaluation that is good enough."""
     return lambda: [
-        TimedEvaluate(every=every, episodes=episodes, num_envs=episodes),
+        TimedEvaluate(every=every, episodes=episodes, num_envs=episodes, keep_best=True),
         f"core/stop_on_return:value={value},of=evaluation",
         "core/checkpoint:every=25000",
     ]
 
 
 BREAKOUT: dict[str, Any] = {"preset": "tuned", "steps": 200_000}
-BEST_VARIANT = {"precision": "bf16", "double": True, "n_step": 3, "prioritized": True, "priority_alpha": 0.5}
+PLAIN = {"double": False, "n_step": 1, "prioritized": False}
 SB3_BREAKOUT: dict[str, Any] = {  # the same settings in SB3's words
     "steps": 200_000,
     "num_envs": 8,
@@ -317,6 +320,16 @@ SB3_BREAKOUT: dict[str, Any] = {  # the same settings in SB3's words
         "learning_rate": 1e-4, "batch_size": 32, "buffer_size": 100_000, "learning_starts": 10_000, "train_freq": 1,
         "gradient_steps": 2, "target_update_interval": 4_000, "exploration_fraction": 0.5,
         "exploration_initial_eps": 1.0, "exploration_final_eps": 0.05,
+    },
+}  # fmt: skip
+ZOO_PPO_BREAKOUT: dict[str, Any] = {  # as in RL Baselines3 Zoo, but for its 10,000,000 steps
+    "steps": 500_000,
+    "num_envs": 8,
+    "reward_clip": 1.0,
+    "terminal_on_life_loss": True,
+    "config": {
+        "n_steps": 128, "batch_size": 256, "n_epochs": 4, "learning_rate": "linear(2.5e-4, 0)",
+        "clip_range": "linear(0.1, 0)", "vf_coef": 0.5, "ent_coef": 0.01,
     },
 }  # fmt: skip
 ZOO_PPO: dict[str, Any] = {  # as in RL Baselines3 Zoo
@@ -357,7 +370,7 @@ STUDIES = {
     "lunarlander": Study(
         "LunarLander-v3",
         "Learning: LunarLander-v3",
-        {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(230, 5_000, 30))},
+        {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(225, 2_500, 50))},
         report_solved,
     ),
     "hands-on-ml": Study(
@@ -375,13 +388,12 @@ STUDIES = {
         "atari/Breakout-v0",
         "Learning: Breakout",
         {
-            "fp32": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "fp32"}}, rare_checkpoints),
-            "bf16": Contestant("deep/dqn", BREAKOUT | {"config": {"precision": "bf16"}}, rare_checkpoints),
-            "bf16, double, n_step 3, prioritized": Contestant(
-                "deep/dqn", BREAKOUT | {"config": BEST_VARIANT}, rare_checkpoints
-            ),
-            "pqn": Contestant("deep/pqn", {"preset": "small"}, rare_checkpoints),
+            "fp32": Contestant("deep/dqn", BREAKOUT | {"config": PLAIN | {"precision": "fp32"}}, rare_checkpoints),
+            "bf16": Contestant("deep/dqn", BREAKOUT | {"config": PLAIN | {"precision": "bf16"}}, rare_checkpoints),
+            "bf16, double, n_step 3, prioritized": Contestant("deep/dqn", BREAKOUT, rare_checkpoints),
+            "pqn": Contestant("deep/pqn", {"preset": "tuned"}, rare_checkpoints),
             "sb3/dqn": Contestant("sb3/dqn", SB3_BREAKOUT, rare_checkpoints),
+            "sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO_BREAKOUT, rare_checkpoints),
         },
         report_breakout,
         episodes=20,
