@@ -26,6 +26,7 @@ import torch
 from results import record
 
 import rlhub_core as rlhub
+from rlhub_core import state
 from rlhub_core.callbacks import Evaluate
 from rlhub_core.records import read_episodes
 
@@ -91,7 +92,7 @@ def train(name: str, label: str, seed: int) -> None:
         )
     evaluating = sum(callback.spent for callback in run.callbacks if isinstance(callback, TimedEvaluate))
     seconds = run.seconds - evaluating
-    trained = rlhub.load(folder, step="best") if run.evaluations else run
+    trained = rlhub.load(folder, step="best") if run.best_evaluation else run
     returns = rlhub.evaluate(trained, episodes=study.episodes, seed=10_000 + seed).returns
     best = {}
     if (folder / BEST).exists():
@@ -183,7 +184,8 @@ def report_breakout(name: str) -> None:
     text = (
         f"Mean training returns over windows of {WINDOW:,} env steps, mean ± standard deviation over seeds; whole "
         "games, raw rewards, exploration included. To a return of 8: when the mean of the last 100 training games "
-        "first reached it. One torch thread a run (two for the double one), other work beside; steps/s are at least so."
+        "first reached it. One torch thread a run (two for seed 0 of the double one), other work beside: steps/s are "
+        "the least there is."
     )
     if {"fp32", "bf16"} <= set(found):
         last, greedy = (
@@ -219,8 +221,10 @@ class KeepBest(rlhub.Callback):
     """Keeps the weights that played the longest training episode."""
 
     def on_start(self, run: rlhub.Run) -> None:
-        """Begin with none."""
-        self.length, self.played = 0, self.weights(run)
+        """Begin with none, but for a run that goes on."""
+        kept = run.folder / BEST
+        self.length = int(np.load(kept)["length"]) if run.restored and kept.exists() else 0
+        self.played = self.weights(run)
 
     def on_progress(self, run: rlhub.Run, progress: rlhub.Progress) -> None:
         """Keep the weights where their episode was no shorter; remember those that play the next one."""
@@ -245,6 +249,16 @@ class TimedEvaluate(Evaluate):
         begun = time.perf_counter()
         super().on_progress(run, progress)
         self.spent += time.perf_counter() - begun
+
+    def save(self, folder: Path) -> None:
+        """Write the time spent as well."""
+        super().save(folder)
+        state.save(folder, "spent", {"seconds": self.spent})
+
+    def load(self, folder: Path) -> None:
+        """Read the time spent as well."""
+        super().load(folder)
+        self.spent = state.load(folder, "spent")["seconds"]
 
 
 def _until(when: Any, games: Any, folder: Path) -> tuple[int, float] | None:

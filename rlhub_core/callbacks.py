@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from rlhub_core import state
 from rlhub_core.config import option
 from rlhub_core.envs import Vec
 from rlhub_core.errors import ConfigError
-from rlhub_core.evaluation import LONGEST_EPISODE, Evaluation, play
+from rlhub_core.evaluation import LONGEST_EPISODE, play
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.seeding import stream
 
@@ -33,20 +33,20 @@ class Evaluate(Callback):
     longest_episode: int = option(LONGEST_EPISODE, "steps after which an episode is cut off", unit="steps", minimum=1)
     keep_best: bool = option(False, "keep a checkpoint of the highest mean return: load(run, step='best')")
     _next: int = field(default=0, init=False, repr=False)
-    _best: Evaluation | None = field(default=None, init=False, repr=False)
     _env: Vec | None = field(default=None, init=False, repr=False)
 
     def on_start(self, run: Run) -> None:
-        """Set the first step to evaluate at, or for a run that goes on, say which checkpoint to keep.
+        """Set the first step to evaluate at.
 
         Raises:
-            ConfigError: where training uses one live environment object, which cannot be made twice.
+            ConfigError: where training uses one live environment object, which cannot be made twice; where several
+                evaluations would each keep a best one.
         """
         run.separate_environment()
+        if sum(isinstance(callback, Evaluate) and callback.keep_best for callback in run.callbacks) > 1:
+            raise ConfigError("core/evaluate:keep_best=true may stand once among the callbacks: a run has one best.")
         if run.restored is None:
-            self._next, self._best = self.every, None
-        elif self._best is not None:
-            run.best_checkpoint = self._best.step
+            self._next = self.every
 
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Evaluate where it is due."""
@@ -59,9 +59,8 @@ class Evaluate(Callback):
             run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
         )
         run.record_evaluation(evaluation)
-        if self.keep_best and (self._best is None or evaluation.mean > self._best.mean):
-            self._best = evaluation
-            run.best_checkpoint, run.checkpoint_due = progress.steps, True
+        if self.keep_best and (run.best_evaluation is None or evaluation.mean > run.best_evaluation.mean):
+            run.best_evaluation, run.checkpoint_due = evaluation, True
         self._next = (progress.steps // self.every + 1) * self.every
 
     def on_end(self, run: Run) -> None:
@@ -71,14 +70,12 @@ class Evaluate(Callback):
             self._env = None
 
     def save(self, folder: Path) -> None:
-        """Write when the next evaluation is due, and the best so far."""
-        state.save(folder, "evaluate", {"next": self._next, "best": asdict(self._best) if self._best else None})
+        """Write when the next evaluation is due."""
+        state.save(folder, "evaluate", {"next": self._next})
 
     def load(self, folder: Path) -> None:
-        """Read when the next evaluation is due, and the best so far."""
-        saved = state.load(folder, "evaluate")
-        self._next = saved["next"]
-        self._best = Evaluation(**saved["best"]) if saved["best"] else None
+        """Read when the next evaluation is due."""
+        self._next = state.load(folder, "evaluate")["next"]
 
 
 @dataclass

@@ -94,7 +94,7 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def prune(parent: Path, keep: int, best: int = -1) -> None:
+def prune(parent: Path, keep: int, best: int | None = None) -> None:
     """Delete all checkpoints but the newest `keep` and that of step `best`."""
     for step in steps(parent)[: -max(1, keep)]:
         if step != best:

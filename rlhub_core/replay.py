@@ -392,7 +392,8 @@ def frame_stack(space: Space[Any], given: int | None) -> int:
         ConfigError: where the space has another number of them.
     """
     shape = space.shape or ()
-    looks_stacked = isinstance(space, Box) and len(shape) in (3, 4) and 1 < shape[0] < min(shape[1:3])
+    image = shape[1:] if len(shape) == 3 else sorted(shape[1:])[1:]  # without its channels
+    looks_stacked = isinstance(space, Box) and len(shape) in (3, 4) and 1 < shape[0] < min(image)
     if given is None:
         return int(shape[0]) if looks_stacked else 1
     if given > 1 and (not shape or shape[0] != given):

@@ -37,7 +37,7 @@ class Run:
         stopped: why training ended before its last step, or "".
         checkpoint_due: set by a callback to have a checkpoint written once every callback has seen this progress.
         checkpoints_kept: newest checkpoints that are not deleted.
-        best_checkpoint: step of one that is not deleted either, set by a callback.
+        best_evaluation: set by a callback whose checkpoint is not deleted either.
     """
 
     def __init__(self, experiment: Experiment, parts: Parts, folder: Path, *, for_acting: bool = False) -> None:
@@ -46,9 +46,10 @@ class Run:
         self.stopped = ""
         self.last_checkpoint, self.checkpoint_due = 0, False
         self.last_evaluation: Evaluation | None = None
+        self.best_evaluation: Evaluation | None = None
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
-        self.checkpoints_kept, self.best_checkpoint = 2, -1
+        self.checkpoints_kept = 2
         self._earlier_seconds, self._begun = 0.0, time.monotonic()
         self.collector: Collector | None = None
         if for_acting:
@@ -134,6 +135,7 @@ class Run:
             return cast(Algorithm, maker)  # the user made it
         check_fit(self._parts.hub, experiment.algorithm, observation_space, action_space, self.environment.name)
         settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
+        maker.Config(**settings)  # which may object to a schedule without length, before it is given one
         settings = {name: schedules.resolve(value, experiment.steps) for name, value in settings.items()}
         self.experiment = dataclasses.replace(experiment, hyper_parameters=settings)
         known = config.parameters(maker.Config)
@@ -176,7 +178,6 @@ class Run:
             self.algorithm.save(folder / "algorithm")
             if self.collector is not None:
                 self.collector.save(folder / "collector")
-            seen = self.last_evaluation
             for name, callback in self._stateful():
                 (folder / "callbacks" / name).mkdir()
                 callback.save(folder / "callbacks" / name)
@@ -186,7 +187,8 @@ class Run:
                 {
                     "seconds": self.seconds,
                     "records": self.records.state(),
-                    "last_evaluation": dataclasses.asdict(seen) if seen else None,
+                    "last_evaluation": _tree(self.last_evaluation),
+                    "best_evaluation": _tree(self.best_evaluation),
                 },
             )
             return {
@@ -196,7 +198,8 @@ class Run:
             }
 
         checkpoint.write(self.folder / "checkpoints", self.steps, fill)
-        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept, self.best_checkpoint)
+        best = self.best_evaluation.step if self.best_evaluation else None
+        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept, best)
         self.last_checkpoint, self.checkpoint_due = self.steps, False
 
     def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -215,8 +218,9 @@ class Run:
             self.records.restore(saved["records"])
             exact = self._same_ground(manifest["provenance"]) and exact
         self._earlier_seconds, self._begun = saved["seconds"], time.monotonic()
-        if saved["last_evaluation"]:
-            self.last_evaluation = Evaluation(**saved["last_evaluation"])
+        self.last_evaluation, self.best_evaluation = (
+            Evaluation(**saved[name]) if saved[name] else None for name in ("last_evaluation", "best_evaluation")
+        )
         self.last_checkpoint = manifest["step"]
         self.restored = "exact" if exact else "warm"
 
@@ -265,3 +269,7 @@ class Run:
                 file=sys.stderr,
             )
         return not changed
+
+
+def _tree(evaluation: Evaluation | None) -> dict[str, Any] | None:
+    return dataclasses.asdict(evaluation) if evaluation else None

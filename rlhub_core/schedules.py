@@ -123,9 +123,12 @@ def parse(text: str) -> Any | None:
 
 def resolve(hyper_parameter: Any, total_steps: int) -> Any:
     """Return the schedule with `over` set to the whole run where it was left open; anything else as it is."""
-    if isinstance(hyper_parameter, (Linear, Cosine)) and hyper_parameter.over is None:
-        return replace(hyper_parameter, over=total_steps)
-    return hyper_parameter
+    return replace(hyper_parameter, over=total_steps) if is_open(hyper_parameter) else hyper_parameter
+
+
+def is_open(hyper_parameter: Any) -> bool:
+    """Return whether it is a schedule that waits to be told how long the run is."""
+    return isinstance(hyper_parameter, (Linear, Cosine)) and hyper_parameter.over is None
 
 
 def resolved(config: C, total_steps: int) -> C:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlhub_core import checkpoint
+from rlhub_core import checkpoint, state
 from rlhub_core.callbacks import Checkpoint
 from rlhub_core.config import mention
 from rlhub_core.envs import EnvironmentSource
@@ -18,7 +18,6 @@ from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
 from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
-from rlhub_core.records import read_evaluations
 from rlhub_core.run import Run
 
 
@@ -177,7 +176,7 @@ def resume(
     parts = find_parts(experiment, hub or default_hub(), live)
     with only_writer(folder):
         checkpoint.recover(folder / "checkpoints")
-        newest, manifest = _newest(folder)
+        newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
         run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
         run.restore(newest, manifest)
@@ -201,7 +200,7 @@ def load(
 
     Args:
         folder: of the run.
-        step: of the checkpoint to load (default: the newest), or "best": that of the best evaluation which has one.
+        step: of the checkpoint to load (default: the newest), or "best": what `core/evaluate:keep_best=true` kept.
         algorithm, env, config: the live objects the run was started with, where it was.
         hub: where names are looked up.
 
@@ -212,7 +211,7 @@ def load(
     experiment = Experiment.read(folder)
     acting = dataclasses.replace(experiment, callbacks=())
     parts = find_parts(acting, hub or default_hub(), {"algorithm": algorithm, "env": env, "config": config})
-    chosen, manifest = _newest(folder, _best(folder) if step == "best" else step)
+    chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
     run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
@@ -230,17 +229,17 @@ def _free_folder(experiment: Experiment) -> Path:
 
 
 def _best(folder: Path) -> int:
-    known = checkpoint.steps(folder / "checkpoints")
-    evaluated = [evaluation for evaluation in read_evaluations(folder) if evaluation.step in known]
-    if not evaluated:
+    """Return the step of the checkpoint that the best evaluation kept."""
+    newest, _ = _chosen(folder)
+    best = state.load(newest, "run")["best_evaluation"]
+    if best is None:
         raise RunError(
-            f"{folder} has no checkpoint that was evaluated, so none is the best. Train with "
-            "core/evaluate:keep_best=true, or name a step."
+            f"{folder} has kept no best checkpoint: train with core/evaluate:keep_best=true, or name a step."
         )
-    return max(evaluated, key=lambda evaluation: evaluation.mean).step
+    return int(best["step"])
 
 
-def _newest(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
+def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
     """Return the newest whole checkpoint (or the one of a step) and its manifest; say which were damaged."""
     parent = folder / "checkpoints"
     known = checkpoint.steps(parent)

@@ -337,9 +337,15 @@ def test_the_best_evaluation_keeps_its_checkpoint_over_a_resume() -> None:
 
 
 @pytest.mark.usefixtures("judged")
-def test_without_an_evaluated_checkpoint_none_is_the_best() -> None:
-    train(callbacks=["core/evaluate:every=100", "core/checkpoint:every=150,keep=1"], steps=350)
-    with pytest.raises(RunError, match=r"no checkpoint that was evaluated.*core/evaluate:keep_best=true, or name"):
+def test_a_run_has_one_best() -> None:
+    with pytest.raises(ConfigError, match="keep_best=true may stand once"):
+        train(callbacks=["core/evaluate:every=100,keep_best=true", "core/evaluate:every=200,keep_best=true"])
+
+
+@pytest.mark.usefixtures("judged")
+def test_what_is_not_kept_is_not_the_best() -> None:
+    train(callbacks=["core/evaluate:every=100", "core/checkpoint:every=100,keep=9"], steps=350)
+    with pytest.raises(RunError, match=r"has kept no best checkpoint: train with core/evaluate:keep_best=true"):
         rlhub.load("run", step="best")
 
 

@@ -26,6 +26,7 @@ class C51Config(DQNConfig):
     loss: Literal["cross_entropy"] = option("cross_entropy", "between distributions")  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.v_min >= self.v_max:
             raise ConfigError(f"v_min must be below v_max, not {self.v_min} and {self.v_max}.")
 

@@ -6,6 +6,7 @@ Mnih et al., "Human-level control through deep reinforcement learning", Nature 5
 `prioritized`: Schaul et al., "Prioritized experience replay", ICLR 2016.
 `n_step`: Sutton, "Learning to predict by the methods of temporal differences", Machine Learning 3 (1988).
 `noisy`: Fortunato et al., "Noisy networks for exploration", ICLR 2018.
+`exploration_length`: Dabney et al., "Temporally-extended ε-greedy exploration", ICLR 2021.
 All of them together, on `deep/c51`: Hessel et al., "Rainbow", AAAI 2018.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -24,9 +25,10 @@ from gymnasium.spaces import Dict, Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, option, state
 from rlhub_core.replay import Replay
-from rlhub_core.schedules import Linear, resolved, value, whole
+from rlhub_core.schedules import Linear, is_open, resolved, value, whole
+from rlhub_deep.exploration import Wandering
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, has_images, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
@@ -63,6 +65,9 @@ class DQNConfig:
     epsilon: Scheduled[float] = option(
         Linear(1.0, 0.05, 10_000), "probability of a random action", minimum=0, maximum=1
     )
+    exploration_length: Scheduled[int] = option(
+        1, "steps that a random action lasts at most; 1: a new one each step", unit="steps", minimum=1
+    )
     temperature: Scheduled[float] | None = option(
         None, "other actions are drawn from softmax(Q / temperature); none: greedy", minimum=1e-9
     )
@@ -81,6 +86,12 @@ class DQNConfig:
     )
     count_in: Literal["steps", "episodes"] = option("steps", "what schedules and the periods above count")
     diagnostics: bool = option(False, "also measure errors after each update, a held-out batch's values, updates/s")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            schedule, unused = getattr(self, each.name), each.name == "priority_beta" and not self.prioritized
+            if self.count_in == "episodes" and is_open(schedule) and not unused:
+                raise ConfigError(f"{each.name}: with count_in=episodes {schedule} needs its length, in episodes.")
 
 
 class Sample(NamedTuple):
@@ -134,10 +145,14 @@ class DQN:
             factory=config.network,
             seed=seed,
         )
-        self.network = Network(module.to(self.device), config.precision, eval_mode=config.network is not None)
+        self.network = Network(module.to(self.device), config.precision, given=config.network is not None, seed=seed)
         self.target_network = self.network if config.target_update_every is None else self.network.copy()
         self.optimizer = Optimizer(self.network, config.optimizer)
+        self.wandering = Wandering(self.actions)
         self.replay: Replay | None = None  # made when the number of environments is known
+        self._unread: tuple[Path, int] | None = (
+            None  # a saved replay, which who only acts never needs, and its num_envs
+        )
         self.held_out: Any = None  # observations whose values are followed
         self._together = self._batches_together()
         self._measured = time.perf_counter(), 0  # when updates were last counted, and how many there were
@@ -145,8 +160,9 @@ class DQN:
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act, remember, and learn from what is remembered."""
         config = self.config
+        self._read_replay()
         replay = self.replay = self._make_replay(collector.num_envs) if self.replay is None else self.replay
-        act = self._explore(self.rng)
+        act = self._explore(self.rng, self.wandering)
         while self.steps < until:
             due = 0
             while not due and self.steps < until:
@@ -154,7 +170,7 @@ class DQN:
                 transition = collector.step(act(collector.observations, first))
                 replay.add(transition, transition.action - self.first_action, first)
                 self.steps = collector.steps
-                self.ended += int((transition.terminated | transition.truncated).sum())
+                self.ended += int(np.count_nonzero(collector.first))
                 due = self._passed(config.train_every, before)
                 self._update_target(before)
             learns = due and self.clock >= config.learning_starts
@@ -200,8 +216,7 @@ class DQN:
         observation, action, target, weight, places = sample
         loss = self.loss(self.network.record(observation, self._noise()), action, target, weight)
         self.network.backward(loss.gradient)
-        limit = None if config.max_grad_norm is None else value(config.max_grad_norm, clock)
-        norm = self.optimizer.step(value(config.learning_rate, clock), limit)
+        norm = self.optimizer.step(value(config.learning_rate, clock), value(config.max_grad_norm, clock))
         self.updates += 1
         if config.prioritized:
             priority = (loss.error().cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
@@ -247,15 +262,15 @@ class DQN:
     def actor(self, *, explore: bool = False) -> Actor:
         """Return the greedy policy without noise, or one that explores and draws from a stream of its own."""
         if explore:
-            return self._explore(np.random.default_rng((self.seed, self.steps)))
+            return self._explore(np.random.default_rng((self.seed, self.steps)), Wandering(self.actions))
         return lambda observations, first: self._action_values(observations).argmax(1) + self.first_action
 
-    def _explore(self, rng: np.random.Generator) -> Actor:
+    def _explore(self, rng: np.random.Generator, wandering: Wandering) -> Actor:
         config = self.config
 
         def act(observations: Any, first: NDArray[np.bool_]) -> NDArray[np.int64]:
-            wander = rng.random(len(first)) < value(config.epsilon, self.clock)  # [B]
-            random = rng.integers(self.actions, size=len(first))  # [B]
+            epsilon, longest = value(config.epsilon, self.clock), whole(config.exploration_length, self.clock)
+            wander, random = wandering.step(rng, first, epsilon, longest)  # [B], [B]
             if wander.all():
                 return random + self.first_action
             values = self._action_values(observations, rng if config.noisy else None)
@@ -279,6 +294,7 @@ class DQN:
 
     def save(self, folder: Path) -> None:
         """Write networks, optimiser, replay, random generator and counters."""
+        self._read_replay()
         own_target = self.target_network is not self.network
         state.save(
             folder,
@@ -291,6 +307,7 @@ class DQN:
                 "target_network": self.target_network.state() if own_target else None,
                 "optimizer": self.optimizer.state(),
                 "rng": self.rng.bit_generator.state,
+                "wandering": self.wandering.state(),
                 "held_out": self.held_out,
                 "num_envs": None if self.replay is None else self.replay.num_envs,
             },
@@ -308,10 +325,17 @@ class DQN:
             self.target_network.restore(saved["target_network"])
         self.optimizer.restore(saved["optimizer"])
         self.rng.bit_generator.state = saved["rng"]
+        self.wandering.restore(saved["wandering"])
         self.held_out = saved["held_out"]
-        if saved["num_envs"]:
-            self.replay = self._make_replay(saved["num_envs"])
-            self.replay.restore(state.load(folder, "replay"))
+        self.replay, self._unread = None, (folder, saved["num_envs"]) if saved["num_envs"] else None
+
+    def _read_replay(self) -> None:
+        """Read the replay of the checkpoint that was loaded, where that is still to be done."""
+        if self._unread is not None:
+            folder, num_envs = self._unread
+            replay = self._make_replay(num_envs)
+            replay.restore(state.load(folder, "replay"))
+            self.replay, self._unread = replay, None
 
     def _make_replay(self, num_envs: int) -> Replay:
         config = self.config

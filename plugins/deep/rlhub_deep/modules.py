@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import Tensor, nn
 
-from rlhub_core import ConfigError
+from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import squeezed
 from rlhub_deep.noisy import NoisyLinear
 from rlhub_deep.perceptron import Perceptron
@@ -34,9 +34,9 @@ class Image(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [B, ...] to [B, C, H, W]."""
-        if self.stacked:  # [B, k, H, W, C]: a stack of colour images
-            return images.permute(0, 1, 4, 2, 3).flatten(1, 2)
-        return images.permute(0, 3, 1, 2) if self.channels_last else images
+        if self.channels_last:
+            images = images.movedim(-1, -3)
+        return images.flatten(1, 2) if self.stacked else images  # [B, k, C, H, W]: k images in colour
 
 
 class PixelConv(nn.Conv2d):
@@ -83,6 +83,10 @@ class Flat(nn.Module):
 
     def __init__(self, space: Space[Any]) -> None:
         super().__init__()
+        if not isinstance(space, (Box, Discrete, MultiDiscrete, MultiBinary)):
+            raise SpaceError(
+                f"A network cannot read {squeezed(space)}: only Box, Discrete, MultiDiscrete, MultiBinary."
+            )
         self.classes: list[int] = []
         if isinstance(space, Discrete):
             self.classes, starts = [int(space.n)], [int(space.start)]
@@ -180,23 +184,22 @@ def make_module(
         activation: of the hidden layers; convolutions have ReLU.
         layer_norm: normalise before every activation.
         noisy: noisy linear layers (Fortunato et al. 2018).
-        initialization: of the weights; biases are then zero. Default: "he" on images, else "pytorch". With PyTorch's
-            own, six times smaller in variance a layer, the values of different Breakout screens differ by 0.0006 at
-            first, and units die untaught.
+        initialization: of the weights, with biases of zero; "he" leaves the last layer, and all leave noisy layers, as
+            they are. Default: "he" on images, else "pytorch". With PyTorch's own, six times smaller in variance a
+            layer, the values of different Breakout screens differ by 0.0006 at first, and units die untaught.
         factory: the user's own, in place of all that.
         seed: of the weights.
 
     Raises:
-        ConfigError: where the user's module gives outputs of another shape, naming both.
+        ConfigError: where the user's module gives outputs of another shape, naming both, or is to be noisy and is not.
+        SpaceError: for observations of other kinds.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         if factory is not None:
-            return _checked(factory(space, sum(heads)), space, sum(heads))
+            return _checked(factory(space, sum(heads)), space, sum(heads), noisy)
         images = has_images(space)
-        sizes = list(
-            (512,) if images and hidden_sizes is None else hidden_sizes if hidden_sizes is not None else (64, 64)
-        )
+        sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
         encode = features(space, layer_norm)
         width = int(encode(_example(space)).shape[1])
         linear = NoisyLinear if noisy else nn.Linear
@@ -229,8 +232,7 @@ def is_image(space: Space[Any]) -> bool:
     shape = space.shape or ()
     if not isinstance(space, Box) or len(shape) not in (3, 4):
         return False
-    sides = shape[1:3] if len(shape) == 4 else shape[:2] if _channels_last(space) else shape[1:]
-    return min(sides) >= SMALLEST_IMAGE
+    return min(shape[-3:-1] if _channels_last(space) else shape[-2:]) >= SMALLEST_IMAGE
 
 
 def has_images(space: Space[Any]) -> bool:
@@ -259,7 +261,7 @@ def to_tensors(observations: Any, device: torch.device) -> Any:
     return torch.as_tensor(observations, device=device)
 
 
-def _checked(module: Any, space: Space[Any], outputs: int) -> nn.Module:
+def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ConfigError(f"network: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
     try:
@@ -269,6 +271,8 @@ def _checked(module: Any, space: Space[Any], outputs: int) -> nn.Module:
         raise ConfigError(f"network: it cannot read one observation of {squeezed(space)}: {reason}") from error
     if given != (1, outputs):
         raise ConfigError(f"network: for one observation it must give shape {(1, outputs)}, not {given}.")
+    if noisy and not any(isinstance(layer, NoisyLinear) for layer in module.modules()):
+        raise ConfigError("noisy: your network has no noisy layer. Build it of rlhub_deep.noisy.NoisyLinear.")
     return module
 
 
@@ -297,5 +301,5 @@ def _example(space: Space[Any]) -> Any:
 
 
 def _channels_last(space: Space[Any]) -> bool:
-    shape = space.shape or ()
+    shape = (space.shape or ())[-3:]
     return len(shape) == 3 and shape[2] < min(shape[:2])

@@ -28,6 +28,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+ROUNDED = (nn.Linear, nn.modules.conv._ConvNd, nn.LayerNorm)  # layers that may compute in bf16
 FEW = 16  # observations, for which numpy is faster
 FUSED = (torch.optim.Adam, torch.optim.SGD)  # one pass over the weights instead of several
 
@@ -36,18 +37,25 @@ class Network:
     """A module whose weights, in fp32, are one flat tensor, and so are their gradients.
 
     Copying, averaging, clipping and optimising are then one operation each, whatever the layers. With "bf16" the layers
-    that multiply matrices, all but the last, compute with a copy of their weights that is rounded to bfloat16 after
-    every step: gradients of 16 bits move weights of 32. The last layer stays in fp32 because values rounded to three
+    of `ROUNDED`, all but the last, compute with a copy of their weights that is rounded to bfloat16 after every step:
+    gradients of 16 bits move weights of 32. The last layer stays in fp32 because values rounded to three
     digits would tie actions.
 
     Args:
         module: maps observations [B, ...] to outputs [B, ...].
         precision: of its matrix products.
-        eval_mode: put the module into `eval` mode except while it learns (dropout, batch normalisation).
+        given: the module is a user's: it is in `eval` mode except while it learns (dropout, batch normalisation).
+        seed: of what a user's module draws from torch while it learns.
+
+    Raises:
+        ConfigError: where "bf16" is asked for and a user's module has layers that do not take it.
     """
 
-    def __init__(self, module: nn.Module, precision: Precision = "fp32", *, eval_mode: bool = False) -> None:
-        self.module, self.precision, self.eval_mode = module.eval(), precision, eval_mode
+    def __init__(self, module: nn.Module, precision: Precision = "fp32", *, given: bool = False, seed: int = 0) -> None:
+        self.module, self.precision, self.given = module.eval(), precision, given
+        self.seed, self.recorded = seed, 0
+        if given and precision == "bf16":
+            _check_layers(module)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.weights = torch.cat([parameter.detach().flatten().float() for parameter in self.parameters])
         self.gradient = torch.zeros_like(self.weights)
@@ -74,7 +82,7 @@ class Network:
         """Return outputs without gradients, with whatever noise was drawn last."""
         with torch.no_grad():
             outputs: Tensor = self.module(observations)
-        return outputs
+        return outputs.float()
 
     def of_arrays(self, observations: Any, rng: np.random.Generator | None = None) -> NDArray[np.float32]:
         """Return outputs as an array, of observations that are arrays."""
@@ -88,13 +96,9 @@ class Network:
         if self._noisy:
             draw_noise(self.module, rng)
         if self._by_hand:
-            outputs: Tensor = self.module.record(observations)  # type: ignore[operator]
-            return outputs
-        if self.eval_mode:
-            self.module.train()
-        self._outputs = self.module(observations)
-        if self.eval_mode:
-            self.module.eval()
+            return self.module.record(observations)  # type: ignore[operator,no-any-return]
+        outputs = self._learning(observations) if self.given else self.module(observations)
+        self._outputs = outputs.float()
         return self._outputs.detach()
 
     def backward(self, gradient: Tensor) -> None:
@@ -113,6 +117,16 @@ class Network:
             else:
                 flat.copy_(each)
 
+    def _learning(self, observations: Any) -> Tensor:
+        """Return the outputs of a user's module in training mode; what it draws follows from the seed and the count."""
+        self.recorded += 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self.seed + self.recorded) % 2**63)
+            self.module.train()
+            outputs: Tensor = self.module(observations)
+            self.module.eval()
+        return outputs
+
     def round(self) -> None:
         """Round the working copy anew, after `weights` have changed."""
         for low, weight in self._copies:
@@ -130,17 +144,19 @@ class Network:
 
     def copy(self) -> Network:
         """Return a second network with the same weights."""
-        twin = Network(copy.deepcopy(self.module), self.precision, eval_mode=self.eval_mode)
+        twin = Network(copy.deepcopy(self.module), self.precision, given=self.given, seed=self.seed)
         twin.follow(self)
         return twin
 
     def state(self) -> dict[str, Any]:
         """Return weights and buffers, as `restore` takes them."""
-        return {"weights": to_tree(self.weights), "buffers": to_tree(list(self.module.buffers()))}
+        buffers = to_tree(list(self.module.buffers()))
+        return {"weights": to_tree(self.weights), "buffers": buffers, "recorded": self.recorded}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Become the network whose `state` was taken."""
         self.weights.copy_(torch.from_numpy(saved["weights"]))
+        self.recorded = saved["recorded"]
         for mine, theirs in zip(self.module.buffers(), saved["buffers"], strict=True):
             mine.copy_(torch.from_numpy(theirs))
         self.round()
@@ -210,10 +226,24 @@ class Optimizer:
         self._optimizer.load_state_dict(to_torch(saved))
 
 
+def _check_layers(module: nn.Module) -> None:
+    layers = [layer for layer in module.modules() if list(layer.parameters(recurse=False))]
+    known = (*ROUNDED, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+    others = [type(layer).__name__ for layer in layers if not isinstance(layer, known) and _is_torchs(layer)]
+    if others:
+        raise ConfigError(
+            "precision: of torch's layers bf16 takes Linear, Conv, LayerNorm, BatchNorm and GroupNorm; your network "
+            f"has {others[0]}. Use precision=fp32."
+        )
+
+
+def _is_torchs(layer: nn.Module) -> bool:
+    return type(layer).__module__.startswith("torch.")
+
+
 def _round_inputs(module: nn.Module) -> set[int]:
     """Make layers take inputs of their weights' type; return which weights to round: all but the last layer's."""
-    kinds = (nn.Linear, nn.modules.conv._ConvNd, nn.LayerNorm)
-    layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
+    layers = [layer for layer in module.modules() if isinstance(layer, ROUNDED)]
     kept = output_layers(module)
     for layer in layers:
         if _take_own_type not in layer._forward_pre_hooks.values():

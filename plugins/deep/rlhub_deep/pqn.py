@@ -92,7 +92,7 @@ class PQN:
             factory=config.network,
             seed=seed,
         )
-        self.network = Network(module.to(self.device), config.precision, eval_mode=config.network is not None)
+        self.network = Network(module.to(self.device), config.precision, given=config.network is not None, seed=seed)
         self.optimizer = Optimizer(self.network, config.optimizer)
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
@@ -131,7 +131,7 @@ class PQN:
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Regress the values of the actions taken on their returns, in several passes over shuffled minibatches."""
         config, step = self.config, self.steps
-        limit = None if config.max_grad_norm is None else value(config.max_grad_norm, step)
+        limit = value(config.max_grad_norm, step)
         losses, norms = [], []
         for _ in range(whole(config.epochs, step)):
             shuffled = self.rng.permutation(len(rollout.action))

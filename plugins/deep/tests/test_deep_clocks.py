@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from rlhub_deep.dqn import DQN
 
 import rlhub_core as rlhub
-from rlhub_core import schedules
+from rlhub_core import ConfigError, schedules
 from rlhub_core.schedules import Linear, Piecewise
 
 Maker = Callable[..., Any]
@@ -134,6 +135,34 @@ def test_episodes_may_be_what_is_counted(chain: Any) -> None:
         assert line["hyper_parameters/epsilon"] == pytest.approx(max(0, 1 - episodes / 10))
         assert line["hyper_parameters/tau"] == pytest.approx(min(1, 0.5 + episodes / 20))
     assert len(lines) == 12
+
+
+def test_a_lost_life_is_no_episode(chain: Any) -> None:
+    class Lives(gymnasium.Wrapper[Any, Any, Any, Any]):
+        lives = 3
+
+        def reset(self, **options: Any) -> Any:
+            self.lives = 3
+            return self.env.reset(**options)[0], {"lives": 3}
+
+        def step(self, action: Any) -> Any:
+            self.lives -= 1
+            return *self.env.step(action)[:4], {"lives": self.lives}
+
+    config = {"count_in": "episodes", "epsilon": 1.0, "learning_starts": 99}
+    run = rlhub.train("deep/dqn", lambda: Lives(chain()), steps=30, config=config, terminal_on_life_loss=True)
+    assert len(run.episodes) == 10
+    assert run.algorithm.clock == 10  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "config", [{"learning_rate": "linear(0.1, 0)"}, {"prioritized": True}, {"epsilon": "cosine(1, 0)"}]
+)
+def test_a_schedule_of_episodes_needs_its_length(config: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"with count_in=episodes (linear|cosine)\(.*\) needs its length, in episodes"
+    ):
+        rlhub.train("deep/dqn", "CartPole-v1", steps=30, config={"count_in": "episodes"} | config)
 
 
 @pytest.mark.parametrize("ending", ["terminated", "truncated"])

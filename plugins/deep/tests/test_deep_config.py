@@ -153,7 +153,7 @@ def test_the_network_is_as_the_options_say(kind: Any, option: str, value: Any) -
     count = 3 * {C51: 51, QRDQN: 200}.get(kind, 1)
     module = make_module(space, [count], seed=5, **({"layer_norm": kind is PQN} | given))
     assert torch.equal(outputs(algorithm.network), outputs(Network(module, precision)))
-    assert algorithm.network.eval_mode is (option == "network")  # which may have dropout
+    assert algorithm.network.given is (option == "network")  # which may have dropout
 
 
 @pytest.mark.parametrize("kind", [DQN, PQN])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,19 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from rlhub_deep.c51 import C51
 from rlhub_deep.dqn import DQN, DQNConfig
+from rlhub_deep.exploration import Wandering
 from rlhub_deep.noisy import NoisyLinear
 from rlhub_deep.qrdqn import QRDQN
 
 from rlhub_core.schedules import Linear
 
 Maker = Callable[..., Any]
+
+
+def zeta(exponent: float) -> float:
+    """Return the sum of n ** -exponent over all n: a million terms, and the integral of the rest."""
+    terms = 1_000_000
+    return float((np.arange(1, terms + 1) ** -exponent).sum() + (terms + 0.5) ** (1 - exponent) / (exponent - 1))
 
 
 def made(action_space: Any = None, **config: Any) -> DQN:
@@ -32,6 +40,41 @@ def test_exploration_follows_its_schedule_and_acting_does_not_explore() -> None:
         algorithm.steps = step
         wandering = algorithm.actor(explore=True)(observations, first) != greedy
         assert wandering.mean() == pytest.approx(share, abs=0.06)
+
+
+def test_random_actions_may_last() -> None:
+    wandering, rng = Wandering(4), np.random.default_rng(0)
+    first = np.zeros(2_000, np.bool_)
+    taken = np.array([wandering.step(rng, first, 1.0, 30) for _ in range(200)])  # [200, who and what, 2,000]
+    assert taken[:, 0].all()
+    changes = np.diff(taken[:, 1], axis=0) != 0
+    weights = np.arange(1, 30) ** -1.5
+    lengths = np.append(weights, zeta(1.5) - weights.sum()) / zeta(1.5)  # what would last longer is cut off at 30
+    mean = (lengths * np.arange(1, 31)).sum()
+    assert changes.mean() == pytest.approx(0.75 / mean, rel=0.03)  # a quarter of new actions are the old one
+    runs = [len(list(same)) for column in taken[:, 1].T[:200] for _, same in groupby(column)]
+    assert max(runs) >= 30
+
+
+def test_an_episode_ends_what_lasted() -> None:
+    wandering, rng = Wandering(4), np.random.default_rng(0)
+    first = np.zeros(500, np.bool_)
+    wandering.step(rng, first, 1.0, 1_000)
+    assert wandering.step(rng, first, 0.0, 1_000)[0].sum() > 200
+    half = np.arange(500) < 250
+    wanders = wandering.step(rng, half, 0.0, 1_000)[0]
+    assert not wanders[:250].any()
+    assert wanders[250:].any()
+
+
+def test_plain_exploration_draws_anew_at_each_step() -> None:
+    wandering, rng = Wandering(4), np.random.default_rng(0)
+    first = np.zeros(20_000, np.bool_)
+    one, other = (wandering.step(rng, first, 0.3, 1) for _ in range(2))
+    assert other[0].mean() == pytest.approx(0.3, abs=0.01)
+    assert (one[0] & other[0]).mean() == pytest.approx(0.09, abs=0.01)
+    both = one[0] & other[0]
+    assert (one[1] == other[1])[both].mean() == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize(

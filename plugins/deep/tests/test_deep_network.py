@@ -166,7 +166,7 @@ def test_it_is_restored_from_a_file(name: str, precision: Any, tmp_path: Path) -
 
 def test_a_users_module_is_in_train_mode_only_while_it_learns() -> None:
     module = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.9))
-    network, inputs = Network(module, eval_mode=True), torch.ones(64, 4)
+    network, inputs = Network(module, given=True), torch.ones(64, 4)
     assert network(inputs).all()
     assert not network.record(inputs).all()
     assert network(inputs).all()

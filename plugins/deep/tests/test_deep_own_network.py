@@ -12,6 +12,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from rlhub_deep.dqn import DQN, DQNConfig
+from rlhub_deep.noisy import NoisyLinear
 from rlhub_deep.pqn import PQN, PQNConfig
 from torch import nn
 
@@ -73,6 +74,39 @@ def test_dropout_is_off_while_it_acts() -> None:
     algorithm = made(lambda space, outputs: nn.Sequential(nn.Linear(4, outputs), nn.Dropout(0.9)))
     assert algorithm.network(torch.ones(64, 4)).all()
     assert algorithm.target_network(torch.ones(64, 4)).all()
+
+
+@pytest.mark.parametrize("layer", [nn.GRU(4, 4), nn.MultiheadAttention(4, 1), nn.PReLU()])
+def test_a_layer_that_bf16_does_not_suit_is_refused_before_training(layer: nn.Module) -> None:
+    class Own(nn.Module):
+        def __init__(self, outputs: int) -> None:
+            super().__init__()
+            self.layer, self.head = layer, nn.Linear(4, outputs)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.head(x)
+
+    with pytest.raises(ConfigError, match=f"bf16 takes Linear, .*; your network has {type(layer).__name__}. Use prec"):
+        made(lambda space, outputs: Own(outputs), precision="bf16")
+
+
+def test_layers_may_be_named_in_any_order() -> None:
+    class HeadFirst(nn.Module):
+        def __init__(self, outputs: int) -> None:
+            super().__init__()
+            self.head, self.body, self.scale = nn.Linear(8, outputs), nn.Linear(4, 8), nn.Parameter(torch.ones(8))
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.head(torch.relu(self.body(x)) * self.scale)
+
+    algorithm = made(lambda space, outputs: HeadFirst(outputs), precision="bf16")
+    assert algorithm.network.of_arrays(np.ones((5, 4), np.float32)).dtype == np.float32
+
+
+def test_a_noisy_network_has_noisy_layers() -> None:
+    with pytest.raises(ConfigError, match=r"noisy: your network has no noisy layer. Build it of rlhub_deep\.noisy"):
+        made(linear, noisy=True)
+    assert made(lambda space, outputs: NoisyLinear(4, outputs), noisy=True).network.weights.numel() == 2 * (4 * 3 + 3)
 
 
 def test_what_is_frozen_stays() -> None:

@@ -7,9 +7,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Dict, Discrete
+from rlhub_deep.dqn import DQN
+from torch import nn
 
 import rlhub_core as rlhub
+from rlhub_core.errors import CheckpointError
 from rlhub_core.testing import check_exact_resume
 
 # half way, at step 200, nothing is in step with anything
@@ -66,8 +70,38 @@ def test_resume_is_exact_with_any_number_of_environments(num_envs: int) -> None:
 
 def test_resume_is_exact_where_episodes_are_counted() -> None:
     config = {"count_in": "episodes", "learning_starts": 2, "train_every": 1, "target_update_every": 3}
-    config |= {"epsilon": "linear(1.0, 0.0, 20)", "gradient_steps": 4}
+    config |= {"epsilon": "linear(1.0, 0.0, 20)", "gradient_steps": 4, "learning_rate": "linear(0.01, 0, 50)"}
     check_exact_resume("deep/dqn", "CartPole-v1", steps=600, config=SMALL | config)
+
+
+def test_resume_is_exact_while_a_random_action_lasts() -> None:
+    config = SMALL | {"epsilon": 0.2, "exploration_length": "linear(20, 10, 400)"}
+    check_exact_resume("deep/dqn", "CartPole-v1", steps=400, num_envs=2, config=config)
+
+
+@pytest.mark.parametrize("algorithm", ["deep/dqn", "deep/pqn"])
+def test_resume_is_exact_with_dropout(algorithm: str) -> None:
+    def dropping(space: Any, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, outputs))
+
+    config = {"network": dropping} | (SMALL if algorithm == "deep/dqn" else {"rollout_length": 5})
+    check_exact_resume(algorithm, "CartPole-v1", steps=400, config=config)
+    torch.manual_seed(1)  # which neither run listens to
+    one, other = (rlhub.train(algorithm, "CartPole-v1", steps=200, config=config, seed=3) for _ in range(2))
+    assert torch.equal(one.algorithm.network.weights, other.algorithm.network.weights)  # type: ignore[attr-defined]
+
+
+def test_who_only_acts_reads_no_replay() -> None:
+    run = rlhub.train("deep/dqn", "CartPole-v1", steps=100, config=SMALL)
+    for file in sorted((run.folder / "checkpoints").glob("*100/algorithm/replay.*")):
+        file.write_bytes(b"")
+    folder = run.folder / "checkpoints" / f"{100:012d}" / "algorithm"
+    algorithm: Any = run.algorithm
+    again = DQN(run.observation_space, run.action_space, algorithm.config, seed=0, total_steps=100)  # type: ignore[arg-type]
+    again.load(folder)
+    assert torch.equal(again.network.weights, algorithm.network.weights)
+    with pytest.raises(CheckpointError, match=r"replay\.json cannot be read"):
+        again.save(folder)
 
 
 def test_resume_is_exact_with_diagnostics() -> None:

@@ -7,9 +7,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
+from rlhub_deep.dqn import DQN, DQNConfig
+from rlhub_deep.pqn import PQN, PQNConfig
 
 import rlhub_core as rlhub
+from rlhub_core import SpaceError
+from rlhub_core.replay import frame_stack
 
 QUICK: dict[str, Any] = {"learning_rate": 5e-3, "epsilon": 0.5, "discount": 0.0, "hidden_sizes": (16,)}
 REPLAYED: dict[str, Any] = QUICK | {
@@ -135,6 +140,30 @@ def test_pqn_learns_from(env: Any) -> None:
     config = QUICK | {"rollout_length": 4}
     run = rlhub.train("deep/pqn", env, steps=2_000, num_envs=8, config=config)
     assert rlhub.evaluate(run, episodes=20).mean == 4
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_stack_in_colour_is_stored_once_and_read_by_convolutions(channels_last: bool) -> None:
+    space = Box(0, 255, (4, SIDE, SIDE, 3) if channels_last else (4, 3, SIDE, SIDE), np.uint8)
+    assert frame_stack(space, None) == 4
+    algorithm = DQN(space, Discrete(2), DQNConfig(), seed=0, total_steps=10)
+    first = next(layer for layer in algorithm.network.module.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert first.in_channels == 12
+    image = np.random.default_rng(0).integers(0, 256, (1, 4, 3, SIDE, SIDE), np.uint8)
+    shown = np.moveaxis(image, 2, -1) if channels_last else image
+    other = DQN(Box(0, 255, (12, SIDE, SIDE), np.uint8), Discrete(2), DQNConfig(), seed=0, total_steps=10)
+    flat = other.network.of_arrays(image.reshape(1, 12, SIDE, SIDE))
+    np.testing.assert_allclose(algorithm.network.of_arrays(shown), flat, rtol=1e-4)
+
+
+@pytest.mark.parametrize("part", [Text(5), Sequence(Discrete(3)), Tuple([Discrete(2)])])
+def test_an_unreadable_part_is_refused_before_training(part: Any) -> None:
+    space = Dict({"good": Discrete(2), "bad": part})
+    for kind, config in ((DQN, DQNConfig()), (PQN, PQNConfig())):
+        with pytest.raises(
+            SpaceError, match=r"A network cannot read .*: only Box, Discrete, MultiDiscrete, MultiBinary"
+        ):
+            kind(space, Discrete(2), config, seed=0, total_steps=10)
 
 
 @pytest.mark.parametrize("env", [Stack, Camera])
