@@ -387,6 +387,7 @@ STUDIES = {
         "Learning: LunarLander-v3",
         {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(225, 2_500, 50))},
         report_solved,
+        seeds=range(6),
     ),
     "hands-on-ml": Study(
         "CartPole-v1",
