@@ -152,12 +152,12 @@ def report_solved(name: str) -> None:
             mean = f"{run.mean:.1f} ± {run.deviation:.1f}"
             rows.append(f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {mean} |")
     table = "| | seed | env steps | wall s | mean of 100 episodes |\n|---|---|---|---|---|\n" + "\n".join(rows)
-    note = (
+    text = (
         "A run ends at the first evaluation that is good enough; the policy of the best evaluation is then measured "
         "over 100 other episodes (mean ± standard deviation). Wall seconds without evaluations; "
         f"{torch.get_num_threads()} torch thread."
     )
-    record(study.title, f"{table}\n\n{note}")
+    record(study.title, f"{table}\n\n{text}")
 
 
 def report_breakout(name: str) -> None:
@@ -210,11 +210,11 @@ def report_notebook(name: str) -> None:
         "| | seed | env steps | longest training episode | last weights | best weights | wall s |\n"
         "|---|---|---|---|---|---|---|\n" + "\n".join(rows)
     )
-    note = (
+    text = (
         "600 episodes of at most 200 steps, one update of 32 an episode. Best are the weights that played the longest "
         "training episode, the latest of equals; both are measured over 100 greedy episodes of at most 200 steps."
     )
-    record(STUDIES[name].title, f"{table}\n\n{note}")
+    record(STUDIES[name].title, f"{table}\n\n{text}")
 
 
 class KeepBest(rlhub.Callback):

@@ -6,14 +6,14 @@ Dabney et al., "Distributional reinforcement learning with quantile regression",
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from rlhub_core import option
-from rlhub_deep.dqn import DQN, DQNConfig, Loss
-from rlhub_deep.values import dueling, quantile_huber
+from rlhub_deep.distributional import Distributional
+from rlhub_deep.dqn import DQNConfig
+from rlhub_deep.values import quantile_huber
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class QRDQNConfig(DQNConfig):
     loss: Literal["quantile_huber"] = option("quantile_huber", "of quantiles, κ = 1")  # type: ignore[assignment]
 
 
-class QRDQN(DQN):
+class QRDQN(Distributional):
     """`deep/dqn` whose network gives quantiles of the return for every action."""
 
     Config: ClassVar[type[QRDQNConfig]] = QRDQNConfig
@@ -33,27 +33,18 @@ class QRDQN(DQN):
         """Return the number of quantiles."""
         return int(self.config.quantiles)
 
-    def quantiles(self, outputs: Tensor) -> Tensor:
-        """Return quantiles [N, actions, quantiles]."""
-        by_action = outputs.view(len(outputs), -1, self.config.quantiles)
-        return dueling(by_action, self.config.dueling) if self.config.dueling else by_action
+    def mean(self, numbers: Tensor) -> Tensor:
+        """Return the means [...] of quantiles [..., K]."""
+        return numbers.mean(-1)
 
-    def values(self, outputs: Tensor) -> Tensor:
-        """Return the distributions' means [N, actions]."""
-        return self.quantiles(outputs).mean(2)
+    def moved(self, numbers: Tensor, reward: Tensor, discount: Tensor) -> Tensor:
+        """Return r + γ times the quantiles [N, K]."""
+        return reward[:, None] + discount[:, None] * numbers
 
-    def target(self, reward: Tensor, discount: Tensor, next_observation: Any) -> Tensor:
-        """Return r + γ times the quantiles [N, quantiles] of the best next action."""
-        outputs = self.target_network(next_observation, self._noise())
-        best = self.best(next_observation) if self.config.double else self.values(outputs).argmax(1)
-        chosen = self.quantiles(outputs)[torch.arange(len(best), device=best.device), best]
-        return reward[:, None] + discount[:, None] * chosen
+    def losses(self, numbers: Tensor, target: Tensor) -> Tensor:
+        """Return the quantile Huber losses [N]."""
+        return quantile_huber(numbers, target)
 
-    def loss(self, outputs: Tensor, action: Tensor, target: Tensor, weight: Tensor) -> Loss:
-        """Return the quantile Huber loss; the priority is the error of the mean."""
-        with torch.enable_grad():
-            outputs = outputs.requires_grad_()
-            chosen = self.quantiles(outputs)[torch.arange(len(action), device=action.device), action]  # [N, quantiles]
-            each = quantile_huber(chosen, target)
-            (gradient,) = torch.autograd.grad((weight * each).mean(), outputs)
-        return Loss(gradient, each.detach, (chosen.detach().mean(1) - target.mean(1)).abs)
+    def errors(self, numbers: Tensor, target: Tensor, losses: Tensor) -> Tensor:
+        """Return the errors of the means [N]."""
+        return (self.mean(numbers) - target.mean(1)).abs()
