@@ -57,6 +57,7 @@ class Study:
     report: Callable[[str], None]
     episodes: int = 100  # of the evaluation that follows training
     seeds: Sequence[int] = (0, 1, 2)
+    remark: str = ""  # that ends the report
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,9 @@ def report_solved(name: str) -> None:
     text = (
         "A run ends at the first evaluation that is good enough; the policy of the best evaluation is then measured "
         "over 100 other episodes (mean ± standard deviation). Wall seconds without evaluations; "
-        f"{torch.get_num_threads()} torch thread."
+        f"{torch.get_num_threads()} torch thread. {study.remark}"
     )
-    record(study.title, f"{table}\n\n{text}")
+    record(study.title, f"{table}\n\n{text.rstrip()}")
 
 
 def report_breakout(name: str) -> None:
@@ -388,6 +389,7 @@ STUDIES = {
         {"deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(225, 2_500, 50))},
         report_solved,
         seeds=range(6),
+        remark="The preset was chosen among some fifteen settings while looking at seeds 0 to 4; seed 5 was unseen.",
     ),
     "hands-on-ml": Study(
         "CartPole-v1",
