@@ -20,6 +20,8 @@ from rlhub_core.loop import drive, only_writer
 from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
 from rlhub_core.run import Run
 
+PROVENANCE = "provenance.json"
+
 
 def train(
     algorithm: Any,
@@ -131,8 +133,14 @@ def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None
         if (folder / FILE).exists():
             raise RunError(f"{folder} holds another run by now. Choose another folder.")
         run.experiment.write(folder)
-        (folder / "provenance.json").write_text(json.dumps(run.provenance, indent=1))
-        return drive(run, progress)
+        (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
+        try:
+            return drive(run, progress)
+        except BaseException:
+            if not (folder / "checkpoints").exists():  # a callback refused before the first step: the folder stays free
+                (folder / FILE).unlink()
+                (folder / PROVENANCE).unlink()
+            raise
 
 
 def run_experiment(

@@ -342,6 +342,13 @@ def test_a_run_has_one_best() -> None:
         train(callbacks=["core/evaluate:every=100,keep_best=true", "core/evaluate:every=200,keep_best=true"])
 
 
+def test_a_callback_that_refuses_leaves_the_folder_free() -> None:
+    with pytest.raises(ConfigError, match="needs core/evaluate"):
+        train(callbacks=["core/stop_on_return:value=1,of=evaluation"])
+    assert not Path("run/experiment.toml").exists()
+    assert train().steps == 400
+
+
 @pytest.mark.usefixtures("judged")
 def test_what_is_not_kept_is_not_the_best() -> None:
     train(callbacks=["core/evaluate:every=100", "core/checkpoint:every=100,keep=9"], steps=350)

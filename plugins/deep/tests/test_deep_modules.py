@@ -295,3 +295,29 @@ def test_a_device_that_is_not_there_is_named() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ConfigError, match="device 'warp' cannot be used here"):
         choose_device("warp")
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_nature_network_computes_what_is_written_here(layer_norm: bool) -> None:
+    module = make_module(Box(0, 255, (4, 84, 84), np.uint8), [3], layer_norm=layer_norm, seed=0)
+    images = torch.randint(0, 256, (5, 4, 84, 84), generator=torch.Generator().manual_seed(0))
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.LayerNorm)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.weight.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
+        x = images / 255
+        for layer in (layer for layer in module.modules() if isinstance(layer, nn.Conv2d)):
+            x = nn.functional.conv2d(x, layer.weight, layer.bias, layer.stride)
+            if layer_norm:
+                mean, variance = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), correction=0, keepdim=True)
+                norm = norms.pop(0)
+                x = (x - mean) / (variance + 1e-5).sqrt() * norm.weight.permute(2, 0, 1)  # which is [H, W, C]
+            x = x.relu()
+        x = torch.stack([image[:, y, z] for image in x for y in range(7) for z in range(7)]).reshape(5, 7 * 7 * 64)
+        hidden, last = (layer for layer in module.modules() if isinstance(layer, nn.Linear))
+        x = nn.functional.linear(x, hidden.weight, hidden.bias)
+        if layer_norm:
+            x = nn.functional.layer_norm(x, (512,), norms.pop(0).weight)
+        expected = nn.functional.linear(x.relu(), last.weight, last.bias)
+        torch.testing.assert_close(module(images.to(torch.uint8)), expected, rtol=1e-4, atol=1e-5)
+    assert not norms

@@ -86,9 +86,14 @@ def test_resume_is_exact_with_dropout(algorithm: str) -> None:
 
     config = {"network": dropping} | (SMALL if algorithm == "deep/dqn" else {"rollout_length": 5})
     check_exact_resume(algorithm, "CartPole-v1", steps=400, config=config)
-    torch.manual_seed(1)  # which neither run listens to
-    one, other = (rlhub.train(algorithm, "CartPole-v1", steps=200, config=config, seed=3) for _ in range(2))
-    assert torch.equal(one.algorithm.network.weights, other.algorithm.network.weights)  # type: ignore[attr-defined]
+    runs = []
+    for seed_of_torch in (1, 2):  # which neither run listens to
+        torch.manual_seed(seed_of_torch)
+        runs.append(rlhub.train(algorithm, "CartPole-v1", steps=200, config=config, seed=3))
+    one, other = (run.algorithm.network for run in runs)  # type: ignore[attr-defined]
+    assert torch.equal(one.weights, other.weights)
+    observations = torch.ones(9, 4)
+    assert not torch.equal(one.record(observations), one.record(observations))
 
 
 def test_who_only_acts_reads_no_replay() -> None:
