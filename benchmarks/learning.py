@@ -420,6 +420,13 @@ STUDIES = {
         report_breakout,
         episodes=20,
     ),
+    "breakout-ppo": Study(
+        "atari/Breakout-v0",
+        "Learning: PPO on Breakout, 1,000,000 steps",
+        {"sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO_BREAKOUT | {"steps": 1_000_000}, rare_checkpoints)},
+        report_breakout,
+        episodes=20,
+    ),
 }
 
 

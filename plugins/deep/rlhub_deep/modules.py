@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import torch
 from gymnasium import Space
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import squeezed
 from rlhub_deep.noisy import NoisyLinear
-from rlhub_deep.perceptron import Perceptron
+from rlhub_deep.perceptron import Constant, Perceptron, Separate
 
 Factory = Callable[[Space[Any], int], nn.Module]
 """`factory(observation_space, outputs)` returns a module that maps observations [B, ...] to outputs [B, outputs]."""
@@ -205,9 +206,7 @@ def make_module(
         linear = NoisyLinear if noisy else nn.Linear
 
         def tail(outputs: int) -> nn.Sequential:
-            layers: list[nn.Module] = []
-            for inputs, units in zip([width, *sizes], sizes, strict=False):
-                layers += [linear(inputs, units), *[nn.LayerNorm(units)] * layer_norm, ACTIVATIONS[activation]()]
+            layers = _hidden([width, *sizes], activation, layer_norm, linear)
             return nn.Sequential(*layers, linear([width, *sizes][-1], outputs))
 
         if not (images or layer_norm or noisy):
@@ -220,9 +219,79 @@ def make_module(
     return module
 
 
+class Head(NamedTuple):
+    """What `make_heads` is asked for."""
+
+    outputs: int
+    gain: float = 1.0  # of its last layer, where that is initialised orthogonally
+    constant: float | None = None  # what its outputs begin as, if they are to depend on no observation
+
+
+def make_heads(
+    space: Space[Any],
+    heads: Sequence[Head],
+    *,
+    hidden_sizes: Sequence[int] | None = None,
+    activation: Activation = "tanh",
+    layer_norm: bool = False,
+    initialization: Initialization | None = None,
+    factory: Factory | None = None,
+    seed: int,
+) -> nn.Module:
+    """Return a module from observations [B, ...] to the outputs of several heads, its weights drawn from `seed` alone.
+
+    On images the heads share all but their last layer (Mnih et al. 2016, section 5.1), and hidden layers have ReLU; on
+    anything else they share nothing.
+
+    Args:
+        space: of one observation.
+        heads: a policy's and a value's, two critics', ….
+        hidden_sizes: units of the hidden layers (default: 512 on images, else 64 and 64).
+        activation: of the hidden layers.
+        layer_norm: normalise before every activation.
+        initialization: of the weights, with biases of zero (default: "orthogonal", with the heads' gains).
+        factory: the user's own, in place of all that.
+        seed: of the weights.
+
+    Raises:
+        ConfigError, SpaceError: as `make_module`.
+    """
+    widths = [head.outputs for head in heads]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        if factory is not None:
+            return _checked(factory(space, sum(widths)), space, sum(widths), noisy=False)
+        images, encode = has_images(space), features(space, layer_norm)
+        sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
+        sizes = [int(encode(_example(space)).shape[1]), *sizes]
+
+        def made(head: Head, of: Callable[[int], nn.Module]) -> Any:
+            return of(head.outputs) if head.constant is None else Constant(torch.full((head.outputs,), head.constant))
+
+        if images:
+            last = [made(head, lambda outputs: nn.Linear(sizes[-1], outputs)) for head in heads]
+            module: nn.Module = nn.Sequential(encode, *_hidden(sizes, "relu", layer_norm), Streams(last))
+        elif layer_norm:
+
+            def tail(outputs: int) -> nn.Module:
+                return nn.Sequential(*_hidden(sizes, activation, layer_norm), nn.Linear(sizes[-1], outputs))
+
+            module = nn.Sequential(encode, Streams([made(head, tail) for head in heads]))
+        else:
+
+            def perceptron(outputs: int) -> nn.Module:
+                return Perceptron(nn.Identity(), [*sizes, outputs], activation)
+
+            module = Separate(encode, [made(head, perceptron) for head in heads], widths)
+        gains = [head.gain for head in heads if head.constant is None]
+        _initialize(module, initialization or "orthogonal", gains)
+    return module
+
+
 def output_layers(module: nn.Module) -> list[nn.Linear]:
     """Return the linear layers that nothing follows: the last one, or the last one of every stream."""
-    ends = [list(head.modules())[-1] for part in module.modules() if isinstance(part, Streams) for head in part.heads]
+    split = [part for part in module.modules() if isinstance(part, (Streams, Separate))]
+    ends = [list(head.modules())[-1] for part in split for head in part.heads]
     linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     return [layer for layer in linear if any(layer is end for end in ends)] or linear[-1:]
 
@@ -276,7 +345,18 @@ def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool) -> nn.Mo
     return module
 
 
-def _initialize(module: nn.Module, how: Initialization) -> None:
+def _hidden(
+    sizes: Sequence[int], activation: Activation, layer_norm: bool, linear: type[nn.Module] = nn.Linear
+) -> list[nn.Module]:
+    """Return layers from `sizes[0]` to `sizes[-1]` units, each with its activation."""
+    layers: list[nn.Module] = []
+    for inputs, units in pairwise(sizes):
+        layers += [linear(inputs, units), *[nn.LayerNorm(units)] * layer_norm, ACTIVATIONS[activation]()]
+    return layers
+
+
+def _initialize(module: nn.Module, how: Initialization, gains: Sequence[float] | None = None) -> None:
+    """Draw weights; orthogonal output layers have their `gains`, everything else that of ReLU."""
     last = output_layers(module)
     for layer in module.modules():
         if how == "pytorch" or isinstance(layer, NoisyLinear) or not isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -288,7 +368,8 @@ def _initialize(module: nn.Module, how: Initialization) -> None:
         elif how == "xavier":
             nn.init.xavier_uniform_(layer.weight)
         else:
-            nn.init.orthogonal_(layer.weight, 2**0.5)
+            ends = [] if gains is None else [gain for end, gain in zip(last, gains, strict=True) if layer is end]
+            nn.init.orthogonal_(layer.weight, ends[0] if ends else 2**0.5)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from rlhub_core import ConfigError
 from rlhub_core.config import split_name
 from rlhub_core.errors import did_you_mean, listed
-from rlhub_deep.modules import Flat, output_layers, to_tensors
+from rlhub_deep.modules import output_layers, to_tensors
 from rlhub_deep.noisy import NoisyLinear, draw_noise
-from rlhub_deep.perceptron import ArrayPerceptron, Perceptron
+from rlhub_deep.perceptron import ArrayFunction, Perceptron, Separate
 from rlhub_deep.saving import to_torch, to_tree
 
 Precision = Literal["fp32", "bf16"]
@@ -61,6 +61,7 @@ class Network:
         self.gradient = torch.zeros_like(self.weights)
         self._gradients = self._views(self.gradient)
         self._outputs: Tensor | None = None
+        self._action: Tensor | None = None
         self._noisy = any(isinstance(layer, NoisyLinear) for layer in module.modules())
         rounded = _round_inputs(module) if precision == "bf16" else set()
         self._copies: list[tuple[Tensor, Tensor]] = []  # bf16, the fp32 it is rounded from
@@ -69,8 +70,9 @@ class Network:
             if id(parameter) in rounded:
                 parameter.data = weight.bfloat16()
                 self._copies.append((parameter.data, weight))
-        self._by_hand = isinstance(module, Perceptron)
-        self._in_numpy = self._array_perceptron()
+        self._by_hand = isinstance(module, (Perceptron, Separate))
+        in_numpy = self._by_hand and precision == "fp32" and not self.weights.is_cuda
+        self._in_numpy: ArrayFunction | None = module.of_arrays() if in_numpy else None  # type: ignore[operator]
 
     def __call__(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
         """Return outputs without gradients; noisy layers draw from `rng`, or are silent where there is none."""
@@ -92,9 +94,12 @@ class Network:
         return outputs
 
     def record(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
-        """Return outputs, detached, and remember what `backward` needs."""
+        """Return outputs, detached, and remember what `backward` and `action_gradient` need."""
         if self._noisy:
             draw_noise(self.module, rng)
+        if isinstance(observations, dict) and "action" in observations:  # for `action_gradient`
+            self._action = observations["action"].detach().requires_grad_(not self._by_hand)
+            observations = {**observations, "action": self._action}
         if self._by_hand:
             return self.module.record(observations)  # type: ignore[operator,no-any-return]
         outputs = self._learning(observations) if self.given else self.module(observations)
@@ -116,6 +121,20 @@ class Network:
                 flat.zero_()
             else:
                 flat.copy_(each)
+
+    def action_gradient(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of the loss with respect to the part "action" of what was recorded, for critics.
+
+        Args:
+            gradient: [B, outputs] of the loss with respect to the recorded outputs.
+        """
+        assert self._action is not None
+        if self._by_hand:  # "action" is the first of the parts, in alphabetical order
+            return self.module.backward_to_inputs(gradient)[:, : self._action.shape[1]]  # type: ignore[operator,no-any-return]
+        assert self._outputs is not None
+        (found,) = torch.autograd.grad(self._outputs, self._action, gradient)
+        self._outputs = None
+        return found
 
     def _learning(self, observations: Any) -> Tensor:
         """Return the outputs of a user's module in training mode; what it draws follows from the seed and the count."""
@@ -160,12 +179,6 @@ class Network:
         for mine, theirs in zip(self.module.buffers(), saved["buffers"], strict=True):
             mine.copy_(torch.from_numpy(theirs))
         self.round()
-
-    def _array_perceptron(self) -> ArrayPerceptron | None:
-        module = self.module
-        if not (isinstance(module, Perceptron) and isinstance(module.encode, Flat) and module.encode.plain):
-            return None
-        return ArrayPerceptron(module) if self.precision == "fp32" and not self.weights.is_cuda else None
 
     def _views(self, flat: Tensor) -> list[Tensor]:
         pieces = torch.split(flat, [parameter.numel() for parameter in self.parameters])

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron whose backward pass is written out.
+"""Multi-layer perceptrons, alone and side by side, whose backward pass is written out.
 
 For layers of a few hundred units on a CPU, autograd's bookkeeping costs more than the arithmetic: an update of
 4-64-64-2 with a batch of 64 takes less than half the time this way (benchmarks/RESULTS.md).
@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-threshold_backward = torch.ops.aten.threshold_backward  # the derivative of ReLU, in one pass
+# derivatives in one pass
+threshold_backward = torch.ops.aten.threshold_backward
+tanh_backward = torch.ops.aten.tanh_backward
+
+ArrayFunction = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 class Activation(NamedTuple):
@@ -31,7 +35,7 @@ ACTIVATIONS = {
     "relu": Activation(
         torch.relu_, lambda gradient, output: threshold_backward(gradient, output, 0), lambda x: np.maximum(x, 0, out=x)
     ),
-    "tanh": Activation(torch.tanh_, lambda gradient, output: gradient.mul_(1 - output * output), np.tanh),
+    "tanh": Activation(torch.tanh_, lambda gradient, output: tanh_backward(gradient, output), np.tanh),
     "elu": Activation(
         nn.functional.elu_,
         lambda gradient, output: gradient.mul_(output.clamp(max=0) + 1),
@@ -90,6 +94,21 @@ class Perceptron(nn.Module):
             if index:
                 gradient = self.activation.gradient(torch.mm(gradient, weight), inputs)
 
+    @torch.no_grad()
+    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of the encoded inputs [B, sizes[0]], given that of the recorded outputs."""
+        for index in range(len(self.weights) - 1, -1, -1):
+            weight = self.weights[index][0]
+            gradient = torch.mm(gradient.to(weight.dtype), weight)
+            if index:
+                gradient = self.activation.gradient(gradient, self._inputs[index])
+        return gradient.float()
+
+    def of_arrays(self) -> ArrayFunction | None:
+        """Return what maps arrays to arrays, where observations are vectors of floats."""
+        plain = isinstance(self.encode, nn.Identity) or getattr(self.encode, "plain", False)
+        return ArrayPerceptron(self) if plain else None
+
     def _map(self, observations: Tensor, inputs: list[Tensor]) -> Tensor:
         """Return the outputs, and append the inputs of every layer."""
         x: Tensor = self.encode(observations)
@@ -99,6 +118,80 @@ class Perceptron(nn.Module):
             x = self.activation.of_tensor(linear(x, weight, bias))
         inputs.append(x := x.to(last[0].dtype))
         return linear(x, *last)
+
+
+class Constant(nn.Module):
+    """Numbers that are learnt and depend on nothing, such as the logarithm of a policy's standard deviation."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(start.float())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Map [B, ...] to [B, numbers]."""
+        return self.numbers.expand(len(observations), -1)
+
+    record = forward
+
+    def backward(self, gradient: Tensor, into: Sequence[Tensor]) -> None:
+        """Write the gradient of the numbers, given that of the recorded outputs."""
+        torch.sum(gradient, 0, out=into[0])
+
+    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
+        """Return 0, for any inputs."""
+        return torch.zeros((), device=gradient.device)
+
+    def of_arrays(self) -> ArrayFunction:
+        """Return what maps arrays to arrays."""
+        numbers = self.numbers.detach().numpy()
+        return lambda observations: np.broadcast_to(numbers, (len(observations), len(numbers)))
+
+
+class Separate(nn.Module):
+    """Perceptrons that share nothing, side by side on what `encode` makes of observations.
+
+    Args:
+        encode: observations [B, ...] -> inputs [B, features].
+        heads: each a `Perceptron` of those inputs, without encoder, or a `Constant`.
+        widths: outputs of each.
+    """
+
+    def __init__(self, encode: nn.Module, heads: Sequence[Perceptron | Constant], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encode, self.widths = encode, list(widths)
+        self.heads: Any = nn.ModuleList(heads)
+        self._counts = [len(list(head.parameters())) for head in heads]
+
+    def forward(self, observations: Any) -> Tensor:
+        """Map observations [B, ...] to the outputs of all heads [B, sum(widths)]."""
+        inputs = self.encode(observations)
+        return torch.cat([head(inputs).float() for head in self.heads], 1)
+
+    @torch.no_grad()
+    def record(self, observations: Any) -> Tensor:
+        """Map as `forward` does, without autograd, and remember what `backward` needs."""
+        inputs = self.encode(observations)
+        return torch.cat([head.record(inputs).float() for head in self.heads], 1)
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor, into: Sequence[Tensor]) -> None:
+        """Write the gradient of every parameter, given that of the recorded outputs [B, sum(widths)]."""
+        begin = 0
+        for head, part, count in zip(self.heads, torch.split(gradient, self.widths, 1), self._counts, strict=True):
+            head.backward(part, into[begin : begin + count])
+            begin += count
+
+    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of the encoded inputs [B, features], given that of the recorded outputs."""
+        parts = zip(self.heads, torch.split(gradient, self.widths, 1), strict=True)
+        return torch.stack([head.backward_to_inputs(part) for head, part in parts]).sum(0)
+
+    def of_arrays(self) -> ArrayFunction | None:
+        """Return what maps arrays to arrays, where observations are vectors of floats."""
+        if not getattr(self.encode, "plain", False):
+            return None
+        heads = [head.of_arrays() for head in self.heads]
+        return lambda observations: np.concatenate([head(observations) for head in heads], 1)
 
 
 class ArrayPerceptron:

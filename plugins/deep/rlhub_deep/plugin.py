@@ -5,22 +5,26 @@ from collections.abc import Iterable
 from rlhub_core import AlgorithmSpec, hookimpl
 
 OBSERVATIONS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Dict")
+DISCRETE, CONTINUOUS = ("Discrete",), ("Box",)
+ANY = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 
 
 @hookimpl
 def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
     """Offer `deep/…`."""
-    for name, target, description in (
-        ("dqn", "DQN", "deep Q-network, with double, dueling, prioritized, n-step, noisy as switches"),
-        ("c51", "C51", "categorical deep Q-network, distributional on fixed atoms; Rainbow is a preset of it"),
-        ("qrdqn", "QRDQN", "quantile regression deep Q-network, distributional on fixed quantiles"),
-        ("pqn", "PQN", "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
+    for name, target, actions, description in (
+        ("dqn", "DQN", DISCRETE, "deep Q-network, with double, dueling, prioritized, n-step, noisy as switches"),
+        ("c51", "C51", DISCRETE, "categorical deep Q-network, distributional on fixed atoms; Rainbow is a preset of it"),
+        ("qrdqn", "QRDQN", DISCRETE, "quantile regression deep Q-network, distributional on fixed quantiles"),
+        ("pqn", "PQN", DISCRETE, "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
+        ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
+        ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",
             f"rlhub_deep.{name}:{target}",
             description,
-            action_spaces=("Discrete",),
+            action_spaces=actions,
             observation_spaces=OBSERVATIONS,
             presets=f"rlhub_deep:presets/{name}.toml",
         )

@@ -22,6 +22,7 @@ from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
 from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
+from rlhub_deep.rollouts import joined, taken
 from rlhub_deep.values import lambda_returns
 
 
@@ -126,7 +127,7 @@ class PQN:
         )  # [T, B] each
         ended = torch.as_tensor(np.stack(ends))
         returns = lambda_returns(reward, discount, next_value, ended, value(config.trace, self.steps))
-        return Rollout(_joined(observations), np.concatenate(actions), returns.flatten().to(self.device))
+        return Rollout(joined(observations), np.concatenate(actions), returns.flatten().to(self.device))
 
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Regress the values of the actions taken on their returns, in several passes over shuffled minibatches."""
@@ -137,7 +138,7 @@ class PQN:
             shuffled = self.rng.permutation(len(rollout.action))
             for chosen in np.array_split(shuffled, min(whole(config.minibatches, step), len(shuffled))):
                 action = torch.as_tensor(rollout.action[chosen], device=self.device)
-                outputs = self.network.record(to_tensors(_taken(rollout.observation, chosen), self.device))
+                outputs = self.network.record(to_tensors(taken(rollout.observation, chosen), self.device))
                 error = outputs.gather(1, action[:, None])[:, 0] - rollout.returns[chosen]  # [n]
                 self.network.backward(
                     torch.zeros_like(outputs).scatter_(1, action[:, None], error[:, None] / len(error))
@@ -176,16 +177,3 @@ class PQN:
 
     def _values(self, observations: Any) -> NDArray[np.float32]:
         return self.network.of_arrays(observations)
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Return the observations of T steps [B, ...] as one batch [T B, ...]."""
-    if isinstance(parts[0], dict):
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-    return np.concatenate(parts)
-
-
-def _taken(observations: Any, chosen: NDArray[np.int64]) -> Any:
-    if isinstance(observations, dict):
-        return {name: _taken(part, chosen) for name, part in observations.items()}
-    return observations[chosen]

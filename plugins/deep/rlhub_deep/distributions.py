@@ -1,0 +1,193 @@
+"""What a policy's network outputs mean: a distribution over the actions of a space.
+
+Each draws with numpy, from a generator that is the algorithm's own, and is scored with torch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlhub_core import SpaceError
+from rlhub_core.errors import squeezed
+from rlhub_deep.modules import Head
+
+LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
+SMALL = 0.01  # gain of a policy's last layer: at first all actions are as likely (Andrychowicz et al. 2021)
+
+
+class Distribution(Protocol):
+    """Of actions, given network outputs [B, outputs]. Actions are as the algorithm stores them; see `to_env`."""
+
+    outputs: int  # that it needs for an observation
+
+    def heads(self, deviation: float | None) -> list[Head]:
+        """Return the heads that give its outputs; a deviation of its own where one is given (Gaussian only)."""
+        ...
+
+    def sample(self, outputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
+        """Return actions [B, ...] drawn from it."""
+        ...
+
+    def mode(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the likeliest actions [B, ...]."""
+        ...
+
+    def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return actions [B, ...] as the environment takes them."""
+        ...
+
+    def from_env(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return actions [B, ...] of the environment as the algorithm stores them."""
+        ...
+
+    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log π(a|s) [B] and the entropy [B], in nats."""
+        ...
+
+
+class Categorical:
+    """Outputs are the logits of n actions."""
+
+    def __init__(self, space: Discrete) -> None:
+        self.outputs, self.start = int(space.n), int(space.start)
+
+    def heads(self, deviation: float | None) -> list[Head]:
+        """Return one head of n logits."""
+        return [Head(self.outputs, SMALL)]
+
+    def sample(self, outputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return actions [B]: the largest logit with Gumbel noise is a draw from the softmax."""
+        return self.mode(outputs + rng.gumbel(size=outputs.shape))
+
+    def mode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the likeliest actions [B]."""
+        actions: NDArray[np.int64] = outputs.argmax(1)
+        return actions
+
+    def to_env(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return actions counted from the space's start."""
+        return actions + self.start
+
+    def from_env(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Return actions counted from 0."""
+        return np.asarray(actions, np.int64) - self.start
+
+    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log π(a|s) [B] and the entropy [B]."""
+        log = outputs.log_softmax(1)
+        return log.gather(1, actions[:, None])[:, 0], -(log.exp() * log).sum(1)
+
+
+class MultiCategorical:
+    """Outputs are the logits of several independent choices, one after the other."""
+
+    def __init__(self, space: MultiDiscrete | MultiBinary) -> None:
+        self.shape, self.dtype = space.shape, space.dtype
+        if isinstance(space, MultiBinary):
+            self.sizes, self.start = [2] * math.prod(self.shape), np.zeros(math.prod(self.shape), np.int64)
+        else:
+            self.sizes, self.start = space.nvec.flatten().tolist(), space.start.flatten()
+        self.outputs = sum(self.sizes)
+
+    def heads(self, deviation: float | None) -> list[Head]:
+        """Return one head of all logits."""
+        return [Head(self.outputs, SMALL)]
+
+    def sample(self, outputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return actions [B, choices]."""
+        return self.mode(outputs + rng.gumbel(size=outputs.shape))
+
+    def mode(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the likeliest actions [B, choices]."""
+        parts = np.split(outputs, np.cumsum(self.sizes)[:-1], axis=1)
+        return np.stack([part.argmax(1) for part in parts], axis=1)
+
+    def to_env(self, actions: NDArray[np.int64]) -> NDArray[Any]:
+        """Return actions in the space's shape, counted from its start."""
+        return (actions + self.start).reshape(-1, *self.shape).astype(self.dtype, copy=False)
+
+    def from_env(self, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Return actions [B, choices] counted from 0."""
+        return actions.reshape(len(actions), -1).astype(np.int64) - self.start
+
+    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log π(a|s) [B] and the entropy [B], sums over the choices."""
+        logs = [part.log_softmax(1) for part in torch.split(outputs, self.sizes, 1)]
+        chosen = [log.gather(1, action[:, None])[:, 0] for log, action in zip(logs, actions.unbind(1), strict=True)]
+        return torch.stack(chosen).sum(0), torch.stack([-(log.exp() * log).sum(1) for log in logs]).sum(0)
+
+
+class Gaussian:
+    """Outputs are means and logarithms of standard deviations of independent normal distributions.
+
+    An action outside the space is clipped for the environment alone; what is learnt from is the one drawn.
+
+    Args:
+        space: of floats.
+        min_deviation: least standard deviation.
+    """
+
+    def __init__(self, space: Box, min_deviation: float = 1e-3) -> None:
+        self.space, self.shape = space, space.shape
+        self.size = math.prod(space.shape)
+        self.outputs = 2 * self.size
+        self.least = math.log(min_deviation)
+
+    def heads(self, deviation: float | None) -> list[Head]:
+        """Return a head of means and one of deviations, or, where none is given, one of both."""
+        if deviation is None:
+            return [Head(self.outputs, SMALL)]
+        return [Head(self.size, SMALL), Head(self.size, constant=math.log(deviation))]
+
+    def sample(self, outputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return actions [B, size]."""
+        mean, log_deviation = outputs[:, : self.size], outputs[:, self.size :]
+        noise = rng.standard_normal(mean.shape, dtype=np.float32)
+        actions: NDArray[np.float32] = mean + np.exp(np.maximum(log_deviation, self.least)) * noise
+        return actions
+
+    def mode(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the means [B, size]."""
+        return outputs[:, : self.size]
+
+    def to_env(self, actions: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions in the space's shape and type, clipped to its bounds."""
+        shaped = actions.reshape(-1, *self.shape)
+        return np.clip(shaped, self.space.low, self.space.high).astype(self.space.dtype, copy=False)
+
+    def from_env(self, actions: NDArray[Any]) -> NDArray[np.float32]:
+        """Return actions [B, size]."""
+        return actions.reshape(len(actions), -1).astype(np.float32)
+
+    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log density [B] and the differential entropy [B], sums over the components."""
+        mean, log_deviation = outputs[:, : self.size], outputs[:, self.size :].clamp(min=self.least)
+        deviations = (actions - mean) * (-log_deviation).exp()
+        log_prob = (-0.5 * deviations.square() - log_deviation - LOG_ROOT_2PI).sum(1)
+        return log_prob, (log_deviation + (0.5 + LOG_ROOT_2PI)).sum(1)
+
+
+def distribution_of(space: Space[Any], min_deviation: float = 1e-3) -> Distribution:
+    """Return the distribution for an action space.
+
+    Raises:
+        SpaceError: for a space of other kinds, or a Box of integers.
+    """
+    if isinstance(space, Discrete):
+        return Categorical(space)
+    if isinstance(space, (MultiDiscrete, MultiBinary)):
+        return MultiCategorical(space)
+    if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
+        return Gaussian(space, min_deviation)
+    raise SpaceError(
+        f"A policy draws Discrete, MultiDiscrete and MultiBinary actions and those of a Box of floats, not of "
+        f"{squeezed(space)}."
+    )
