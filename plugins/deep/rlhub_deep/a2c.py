@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from rlhub_core import option
 from rlhub_core.schedules import value
 from rlhub_deep.actor_critic import ActorCritic, ActorCriticConfig, Rollout, explained_variance, normalized
 
@@ -20,6 +21,10 @@ from rlhub_deep.actor_critic import ActorCritic, ActorCriticConfig, Rollout, exp
 @dataclass(frozen=True)
 class A2CConfig(ActorCriticConfig):
     """Hyper-parameters of `deep/a2c`."""
+
+    optimizer: str = option(
+        "rmsprop:alpha=0.99,eps=1e-5", "adam, nadam, radam, rmsprop or sgd, with torch's options: rmsprop:alpha=0.95"
+    )
 
 
 class Losses(NamedTuple):
@@ -38,7 +43,7 @@ class A2C(ActorCritic):
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Take one step of the optimiser on the whole rollout."""
         config = self.config
-        losses, norm = self.differentiate(rollout), 0.0
+        losses = self.differentiate(rollout)
         norm = self.optimizer.step(value(config.learning_rate, self.steps), value(config.max_grad_norm, self.steps))
         metrics = {
             "policy_loss": losses.policy.item(),

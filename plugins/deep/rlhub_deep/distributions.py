@@ -149,9 +149,9 @@ class Gaussian:
 
     def sample(self, outputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Return actions [B, size]."""
-        mean, log_deviation = outputs[:, : self.size], outputs[:, self.size :]
+        mean, log_deviation = np.split(outputs, 2, axis=1)
         noise = rng.standard_normal(mean.shape, dtype=np.float32)
-        actions: NDArray[np.float32] = mean + np.exp(np.maximum(log_deviation, self.least)) * noise
+        actions: NDArray[np.float32] = mean + np.exp(log_deviation.clip(self.least)) * noise
         return actions
 
     def mode(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,11 +14,23 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
     """Offer `deep/…`."""
     for name, target, actions, description in (
         ("dqn", "DQN", DISCRETE, "deep Q-network, with double, dueling, prioritized, n-step, noisy as switches"),
-        ("c51", "C51", DISCRETE, "categorical deep Q-network, distributional on fixed atoms; Rainbow is a preset of it"),
+        (
+            "c51",
+            "C51",
+            DISCRETE,
+            "categorical deep Q-network, distributional on fixed atoms, with Rainbow as a preset",
+        ),
         ("qrdqn", "QRDQN", DISCRETE, "quantile regression deep Q-network, distributional on fixed quantiles"),
         ("pqn", "PQN", DISCRETE, "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
+        (
+            "reinforce",
+            "Reinforce",
+            ANY,
+            "policy gradient of whole episodes, with a baseline as a switch",
+        ),
         ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
+        ("imitation", "Imitation", ANY, "fits a policy to any teacher: a function, a run, another library's agent"),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",

@@ -38,9 +38,6 @@ class PPOConfig(ActorCriticConfig):
         None, "updates on a rollout end where the policy has moved 1.5 times as far", unit="nats", minimum=0
     )
     normalize_advantages: bool = option(True, "to mean 0 and standard deviation 1, a batch at a time")
-    optimizer: str = option(
-        "adam:eps=1e-5", "adam, nadam, radam, rmsprop or sgd, with torch's options: rmsprop:alpha=0.95"
-    )
 
 
 class Losses(NamedTuple):

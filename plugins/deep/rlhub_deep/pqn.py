@@ -20,9 +20,9 @@ from torch import Tensor
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
 from rlhub_core.schedules import Linear, resolved, value, whole
-from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module, to_tensors
+from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module
 from rlhub_deep.network import Network, Optimizer, Precision
-from rlhub_deep.rollouts import joined, taken
+from rlhub_deep.rollouts import Steps, taken
 from rlhub_deep.values import lambda_returns
 
 
@@ -59,7 +59,7 @@ class Rollout(NamedTuple):
     """What T steps of B environments leave to learn from, flattened to N = T B."""
 
     observation: Any  # [N, ...]
-    action: NDArray[np.int64]  # [N]
+    action: Tensor  # [N]
     returns: Tensor  # [N]
 
 
@@ -106,28 +106,22 @@ class PQN:
     @torch.no_grad()
     def collect(self, collector: Collector) -> Rollout:
         """Act ε-greedily and return what happened with its λ-returns."""
-        config, length = self.config, whole(self.config.rollout_length, self.steps)
-        observations, actions, rewards, discounts, ends, next_values = [], [], [], [], [], []
+        config, steps, next_values = self.config, Steps(), []
         values = self._values(collector.observations)  # [B, actions]
-        for _ in range(length):
-            observations.append(collector.observations)
-            transition = collector.step(self._choose(values, self.rng) + self.first_action)
+        for _ in range(whole(config.rollout_length, self.steps)):
+            action = self._choose(values, self.rng)
+            transition = collector.step(action + self.first_action)
+            steps.add(transition, action, value(config.discount, self.steps))
             values = self._values(collector.observations)
             following = values.max(1)  # [B] of the true successor, unless the episode ended
             cut = transition.truncated & ~transition.terminated
             if cut.any():
                 following = np.where(cut, self._values(transition.next_observation).max(1), following)
-            actions.append(transition.action - self.first_action)
-            rewards.append(transition.reward)
-            discounts.append(value(config.discount, self.steps) * ~transition.terminated)
-            ends.append(transition.terminated | transition.truncated)
             next_values.append(following)
-        reward, discount, next_value = (
-            torch.as_tensor(np.stack(each), dtype=torch.float32) for each in (rewards, discounts, next_values)
-        )  # [T, B] each
-        ended = torch.as_tensor(np.stack(ends))
-        returns = lambda_returns(reward, discount, next_value, ended, value(config.trace, self.steps))
-        return Rollout(joined(observations), np.concatenate(actions), returns.flatten().to(self.device))
+        next_value = torch.as_tensor(np.stack(next_values))  # [T, B]
+        trace = value(config.trace, self.steps)
+        returns = lambda_returns(steps.reward, steps.discount, next_value, steps.ended, trace).flatten()
+        return Rollout(steps.observation(self.device), steps.action.to(self.device), returns.to(self.device))
 
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Regress the values of the actions taken on their returns, in several passes over shuffled minibatches."""
@@ -137,8 +131,8 @@ class PQN:
         for _ in range(whole(config.epochs, step)):
             shuffled = self.rng.permutation(len(rollout.action))
             for chosen in np.array_split(shuffled, min(whole(config.minibatches, step), len(shuffled))):
-                action = torch.as_tensor(rollout.action[chosen], device=self.device)
-                outputs = self.network.record(to_tensors(taken(rollout.observation, chosen), self.device))
+                action = rollout.action[chosen]
+                outputs = self.network.record(taken(rollout.observation, chosen))
                 error = outputs.gather(1, action[:, None])[:, 0] - rollout.returns[chosen]  # [n]
                 self.network.backward(
                     torch.zeros_like(outputs).scatter_(1, action[:, None], error[:, None] / len(error))

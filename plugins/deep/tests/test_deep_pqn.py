@@ -98,7 +98,7 @@ def test_every_transition_is_learnt_from_once_an_epoch(pqn: Maker, spy: Maker, e
     states = np.arange(12) % 4
     returns = torch.arange(12.0)
     recorded, stepped = spy(algorithm.network, "record"), spy(algorithm.optimizer, "step")
-    metrics = algorithm.learn(Rollout(states, np.zeros(12, np.int64), returns))
+    metrics = algorithm.learn(Rollout(torch.from_numpy(states), torch.zeros(12, dtype=torch.long), returns))
     updates = min(minibatches, 12)  # no minibatch is empty
     assert len(recorded) == len(stepped) == epochs * updates
     seen = [call[0][0].tolist() for call in recorded]
