@@ -23,6 +23,7 @@ from rlhub_core.errors import (
     RlhubError,
     RunError,
     SpaceError,
+    TrainingError,
 )
 from rlhub_core.evaluation import Evaluation, evaluate
 from rlhub_core.experiment import Experiment
@@ -96,6 +97,7 @@ __all__ = [
     "Scheduled",
     "SpaceError",
     "StopTraining",
+    "TrainingError",
     "Transition",
     "WrapperSpec",
     "adapt",

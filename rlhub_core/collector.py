@@ -18,7 +18,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import state
@@ -122,6 +122,29 @@ class Collector:
         self._next_stretch(which)
         self._reset(which, _where(which, self._seeds(self._stretch)))
         self.first = self._lengths == 0
+
+    def apart(self, env: int, seed: int) -> Collector:
+        """Return a collector that takes over one of the environments, with the same learning view.
+
+        This one is not to step any more, in the process where the other does.
+
+        Args:
+            env: index of the environment.
+            seed: of the new collector.
+
+        Raises:
+            EnvironmentContractError: where the environments are stepped by one native or remote implementation.
+        """
+        if not isinstance(self.env.unwrapped, SyncVectorEnv):
+            raise EnvironmentContractError(f"The environments of {self.env} cannot be taken apart. {_MAKE_SYNC}")
+        alone = self.env.unwrapped.envs[env]
+        return Collector(
+            SyncVectorEnv([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
+            seed,
+            reseed_every=self.reseed_every,
+            reward_clip=self.reward_clip,
+            terminal_on_life_loss=self.terminal_on_life_loss,
+        )
 
     def episodes(self) -> Sequence[Episode]:
         """Return the episodes that ended since this was last asked."""

@@ -11,9 +11,9 @@ import typer
 from typer.core import TyperCommand
 
 from rlhub_core import config
-from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError
+from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError, TrainingError
 
-FAILURES = (CheckpointError, EnvironmentContractError)  # nobody's wrong use of the command line
+FAILURES = (CheckpointError, EnvironmentContractError, TrainingError)  # nobody's wrong use of the command line
 
 app = typer.Typer(
     name="rlhub",
@@ -58,7 +58,8 @@ class Door(TyperCommand):
                 typer.secho("Stopped before there was anything to save.", err=True)
             raise typer.Exit(130) from None
         except RlhubError as error:
-            raise _failed(str(error), 1 if isinstance(error, FAILURES) else 2) from error
+            said = " ".join([str(error), *getattr(error, "__notes__", ())])
+            raise _failed(said, 1 if isinstance(error, FAILURES) else 2) from error
         except Exception as error:
             said = ". ".join([f"{type(error).__name__}: {error}".rstrip(".: "), *getattr(error, "__notes__", ())])
             raise _failed(f"{said}. For the traceback, set RLHUB_DEBUG=1.", 1) from error

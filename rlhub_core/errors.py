@@ -34,6 +34,10 @@ class RunError(RlhubError):
     """A run folder that cannot be used as asked."""
 
 
+class TrainingError(RlhubError):
+    """Training that cannot go on; an algorithm raises it while its state is whole, and the run is saved."""
+
+
 class CheckpointError(RlhubError):
     """A checkpoint that is damaged, or that does not fit what it is loaded into."""
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from rlhub_core.callbacks import ProgressBar
-from rlhub_core.errors import RunError
+from rlhub_core.errors import RunError, TrainingError
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.run import Run
 
@@ -54,11 +54,10 @@ def drive(run: Run, show_progress: bool | None) -> Run:
 
 def _loop(run: Run, received: list[int]) -> None:
     observers = [c for c in run.callbacks if type(c).on_progress is not Callback.on_progress]
-    assert run.collector is not None
     if run.restored is None:
         run.save()  # so that a run can be resumed from its first moment on
     saved = True
-    for progress in run.algorithm.train(run.collector, run.experiment.steps):
+    for progress in _training(run):
         saved = False
         run.records.add(progress)
         try:
@@ -75,6 +74,17 @@ def _loop(run: Run, received: list[int]) -> None:
             saved = True
     if not saved:
         run.save()
+
+
+def _training(run: Run) -> Iterator[Progress]:
+    """Yield what the algorithm does; where it cannot go on, save what it has learnt."""
+    assert run.collector is not None
+    try:
+        yield from run.algorithm.train(run.collector, run.experiment.steps)
+    except TrainingError as error:
+        run.save(whole=False)
+        error.add_note(f"The run is saved. Go on with: rlhub resume {shlex.quote(str(run.folder))}")
+        raise
 
 
 def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTraining | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rlhub_core import checkpoint, state
 from rlhub_core.callbacks import Checkpoint
 from rlhub_core.config import mention
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import CheckpointError, ConfigError, RunError
+from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, TrainingError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
@@ -136,10 +137,10 @@ def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None
         (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
         try:
             return drive(run, progress)
-        except BaseException:
-            if not (folder / "checkpoints").exists():  # a callback refused before the first step: the folder stays free
-                (folder / FILE).unlink()
-                (folder / PROVENANCE).unlink()
+        except BaseException as error:
+            refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
+            if refused or not (folder / "checkpoints").exists():
+                _free(folder)
             raise
 
 
@@ -223,6 +224,13 @@ def load(
     run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
+
+
+def _free(folder: Path) -> None:
+    """Remove the beginnings of a run that took no step, so that another may have its folder."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    (folder / FILE).unlink()
+    (folder / PROVENANCE).unlink()
 
 
 def _free_folder(experiment: Experiment) -> Path:

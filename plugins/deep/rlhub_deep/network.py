@@ -46,18 +46,29 @@ class Network:
         precision: of its matrix products.
         given: the module is a user's: it is in `eval` mode except while it learns (dropout, batch normalisation).
         seed: of what a user's module draws from torch while it learns.
+        shared: processes that are forked from this one read and write the same weights.
 
     Raises:
         ConfigError: where "bf16" is asked for and a user's module has layers that do not take it.
     """
 
-    def __init__(self, module: nn.Module, precision: Precision = "fp32", *, given: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        precision: Precision = "fp32",
+        *,
+        given: bool = False,
+        seed: int = 0,
+        shared: bool = False,
+    ) -> None:
         self.module, self.precision, self.given = module.eval(), precision, given
         self.seed, self.recorded = seed, 0
         if given and precision == "bf16":
             _check_layers(module)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.weights = torch.cat([parameter.detach().flatten().float() for parameter in self.parameters])
+        if shared:
+            self.weights.share_memory_()  # type: ignore[no-untyped-call] # before anything looks at where they are
         self.gradient = torch.zeros_like(self.weights)
         self._gradients = self._views(self.gradient)
         self._outputs: Tensor | None = None
@@ -229,6 +240,15 @@ class Optimizer:
             self._step(self._optimizer)
         network.round()
         return norm
+
+    def share(self) -> None:
+        """Have what it remembers in memory that processes forked from this one read and write."""
+        if not self._optimizer.state:  # torch makes it in the first step: here is one that changes nothing
+            self.network.gradient.zero_()
+            self.step(0.0, None)
+        for moments in self._optimizer.state.values():
+            for moment in moments.values():
+                moment.share_memory_()
 
     def state(self) -> dict[str, Any]:
         """Return its moments, as `restore` takes them."""

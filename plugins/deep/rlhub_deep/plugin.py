@@ -29,6 +29,7 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
             "policy gradient of whole episodes, with a baseline as a switch",
         ),
         ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
+        ("a3c", "A3C", ANY, "asynchronous advantage actor-critic: worker processes on shared weights"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
         ("imitation", "Imitation", ANY, "fits a policy to any teacher: a function, a run, another library's agent"),
     ):
@@ -38,5 +39,6 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
             description,
             action_spaces=actions,
             observation_spaces=OBSERVATIONS,
+            exact_resume=name != "a3c",
             presets=f"rlhub_deep:presets/{name}.toml",
         )

@@ -45,6 +45,7 @@ class PolicyLearner:
 
     Config: ClassVar[type[Any]]
     values: int = 1
+    shared: ClassVar[bool] = False  # between processes
 
     def __init__(
         self,
@@ -71,7 +72,8 @@ class PolicyLearner:
             factory=config.network,
             seed=seed,
         )
-        self.network = Network(module.to(self.device), config.precision, given=config.network is not None, seed=seed)
+        given = config.network is not None
+        self.network = Network(module.to(self.device), config.precision, given=given, seed=seed, shared=self.shared)
         self.optimizer = Optimizer(self.network, config.optimizer)
 
     def actor(self, *, explore: bool = False) -> Actor:

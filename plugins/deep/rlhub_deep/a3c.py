@@ -1,0 +1,187 @@
+"""Asynchronous advantage actor-critic: processes that play and learn by themselves on shared weights.
+
+Mnih et al., "Asynchronous methods for deep reinforcement learning", ICML 2016, algorithm S3, with the shared optimiser
+statistics of its section 4.5 and without locks (Recht et al., "Hogwild!", NeurIPS 2011). Every environment has a worker
+process. In what order they write the weights is the machine's affair, so no two runs are equal and no resume is exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+
+from rlhub_core import Collector, ConfigError, Progress, TrainingError, option
+from rlhub_core.protocol import Episode
+from rlhub_core.schedules import value, whole
+from rlhub_core.seeding import stream
+from rlhub_deep.a2c import A2C, A2CConfig
+from rlhub_deep.actor_critic import explained_variance
+
+PATIENCE = 5.0  # seconds that a worker has to end when it is asked to
+
+
+@dataclass(frozen=True)
+class A3CConfig(A2CConfig):
+    """Hyper-parameters of `deep/a3c`; the workers are `num_envs`."""
+
+    rollouts_together: int = option(
+        20, "that a worker plays and learns from between two times the run looks at all of them", minimum=1
+    )
+
+
+class Report(NamedTuple):
+    """What a worker tells of its rollouts."""
+
+    steps: int
+    episodes: list[tuple[float, int]]  # return, length
+    metrics: dict[str, float]
+
+
+class A3C(A2C):
+    """Learns policy and value in worker processes, each from its own environment."""
+
+    Config: ClassVar[type[A3CConfig]] = A3CConfig
+    shared = True
+
+    def __init__(self, *spaces_and_config: Any, **making: Any) -> None:
+        super().__init__(*spaces_and_config, **making)
+        if self.device.type != "cpu":
+            raise ConfigError(f"deep/a3c shares weights between processes in the CPU's memory, not on {self.device}.")
+
+    def train(self, collector: Collector, until: int) -> Iterator[Progress]:
+        """Have workers play and learn, and say now and then what they did.
+
+        Raises:
+            EnvironmentContractError: where the environments cannot be had one by one.
+            TrainingError: where a worker has failed or was killed; the others are ended, the weights are whole.
+        """
+        self.optimizer.share()
+        apart = [
+            collector.apart(env, stream(self.seed, "worker", env, self.steps)) for env in range(collector.num_envs)
+        ]
+        workers: list[Worker] = []
+        try:
+            for env, own in enumerate(apart):
+                workers.append(Worker(self, own, env, len(apart)))
+            while self.steps < until:
+                for worker in workers:
+                    worker.ask(self.steps)
+                reports = _answers(workers)
+                self.network.round()
+                self.steps += sum(report.steps for report in reports)
+                yield Progress(self.steps, self._episodes(reports), _means(reports))
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def work(self, collector: Collector, env: int, workers: int, questions: Connection) -> None:
+        """Play and learn, in a worker process, each time the run asks."""
+        everyone, self.network = self.network, self.network.copy()
+        self.rng = np.random.default_rng((self.seed, env, self.steps))
+        while True:
+            self.steps, begun, measured = questions.recv(), collector.steps, []
+            for _ in range(self.config.rollouts_together):
+                self.network.weights.copy_(everyone.weights)
+                self.network.round()
+                rollout = self.collect(collector)
+                losses = self.differentiate(rollout)
+                everyone.gradient.copy_(self.network.gradient)
+                learning_rate, limit = (
+                    value(setting, self.steps) for setting in (self.config.learning_rate, self.config.max_grad_norm)
+                )
+                norm = self.optimizer.step(learning_rate, limit)  # on everyone's weights
+                measured.append(
+                    [*(loss.item() for loss in losses), norm, explained_variance(rollout.value, rollout.returns)]
+                )
+                self.steps += workers * whole(self.config.rollout_length, self.steps)  # the others play as well
+            names = ("policy_loss", "value_loss", "entropy", "gradient_norm", "explained_variance")
+            metrics = dict(zip(names, np.mean(measured, axis=0).tolist(), strict=True))
+            episodes = [(episode.return_, episode.length) for episode in collector.episodes()]
+            questions.send(Report(collector.steps - begun, episodes, metrics))
+
+    def _episodes(self, reports: list[Report]) -> list[Episode]:
+        played = [(env, *episode) for env, report in enumerate(reports) for episode in report.episodes]
+        return [Episode(self.steps, return_, length, env) for env, return_, length in played]
+
+
+class Worker:
+    """A process with an environment of its own."""
+
+    def __init__(self, agent: A3C, collector: Collector, env: int, workers: int) -> None:
+        context = multiprocessing.get_context("fork")  # so that environments and functions need not be picklable
+        self.env = env
+        self.questions, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(agent, collector, env, workers, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def ask(self, steps: int) -> None:
+        """Have it play and learn; what it answers is read by `answer`."""
+        with contextlib.suppress(OSError):  # where it has died, `answer` says so
+            self.questions.send(steps)
+
+    def answer(self) -> Report:
+        """Return what it did.
+
+        Raises:
+            TrainingError: where it has failed or died.
+        """
+        try:
+            said = self.questions.recv()
+        except (EOFError, OSError):
+            self.process.join(PATIENCE)
+            code = self.process.exitcode
+            how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+            raise TrainingError(f"Worker {self.env} of deep/a3c (process {self.process.pid}) {how}.") from None
+        if isinstance(said, str):
+            raise TrainingError(f"Worker {self.env} of deep/a3c failed: {said}")
+        report: Report = said
+        return report
+
+    def end(self) -> None:
+        """End it, by force where it does not listen."""
+        self.questions.close()
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _answers(workers: list[Worker]) -> list[Report]:
+    """Return every worker's report, or raise as soon as one has failed."""
+    found: dict[int, Report] = {}
+    while len(found) < len(workers):
+        waiting = {worker.questions: worker for worker in workers if worker.env not in found}
+        for ready in wait(list(waiting)):
+            worker = waiting[ready]  # type: ignore[index]
+            found[worker.env] = worker.answer()
+    return [found[worker.env] for worker in workers]
+
+
+def _work(agent: A3C, collector: Collector, env: int, workers: int, questions: Connection) -> None:
+    """Be a worker process: it ends when the run closes the connection, and leaves Ctrl-C to the run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    try:
+        agent.work(collector, env, workers, questions)
+    except (EOFError, BrokenPipeError):
+        return
+    except BaseException as error:
+        traceback.print_exc()
+        questions.send(f"{type(error).__name__}: {error}")
+
+
+def _means(reports: list[Report]) -> dict[str, float]:
+    return {name: float(np.mean([report.metrics[name] for report in reports])) for name in reports[0].metrics}
