@@ -197,3 +197,27 @@ def test_a_vector_environment_that_ignores_the_reset_mask_is_refused() -> None:
     env = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="vector_entry_point")
     with pytest.raises(EnvironmentContractError, match=r'vectorization_mode="sync"'):
         steps(Collector(env, 0), 200)
+
+
+def test_one_environment_is_taken_over() -> None:
+    whole = Collector(make_vec("CartPole-v1", 3), 0, reseed_every=7, reward_clip=0.5)
+    whole.step(np.array([0, 1, 0]))
+    apart = whole.apart(1, seed=5)
+    alone = Collector(make_vec("CartPole-v1", 1), 5, reseed_every=7, reward_clip=0.5)
+    assert apart.first.tolist() == [True]
+    for time in range(60):
+        one, other = (each.step(np.array([time % 2])) for each in (apart, alone))
+        for ours, theirs in zip(one[:-1], other[:-1], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert apart.episodes() == alone.episodes()
+    assert one.reward.tolist() == [0.5]
+
+
+def test_environments_that_cannot_be_taken_apart_say_so() -> None:
+    env = make_vec("CartPole-v1", 2, vectorization_mode="async")
+    collector = Collector(env, 0)
+    with pytest.raises(
+        EnvironmentContractError, match=r'cannot be taken apart\. Make it with vectorization_mode="sync"'
+    ):
+        collector.apart(0, seed=0)
+    collector.close()

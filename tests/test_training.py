@@ -15,6 +15,7 @@ import rlhub_core as rlhub
 from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, checkpoint, config
 from rlhub_core.callbacks import Evaluate, StopOnReturn
 from rlhub_core.evaluation import Evaluation
+from rlhub_core.hub import default_hub
 from rlhub_core.testing import ConstantValue, StopAt, check_exact_resume
 
 
@@ -347,6 +348,53 @@ def test_a_callback_that_refuses_leaves_the_folder_free() -> None:
         train(callbacks=["core/stop_on_return:value=1,of=evaluation"])
     assert not Path("run/experiment.toml").exists()
     assert train().steps == 400
+
+
+def fails_at(step: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the toy algorithm raise an error once it has taken so many steps."""
+    kind = default_hub().load("algorithm", "toy/random")
+    original = kind.train
+
+    def until_it_fails(self: Any, collector: Any, until: int) -> Any:
+        if step == 0:
+            raise error
+        for progress in original(self, collector, until):
+            yield progress
+            if progress.steps == step:
+                raise error
+
+    monkeypatch.setattr(kind, "train", until_it_fails)
+
+
+def test_an_algorithm_that_refuses_leaves_the_folder_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        fails_at(0, SpaceError("No, thanks."), patched)
+        with pytest.raises(SpaceError, match="No, thanks"):
+            train()
+    assert [path.name for path in Path("run").iterdir()] == [".lock"]
+    assert train().steps == 400
+
+
+@pytest.mark.parametrize("step", [0, 200])
+def test_an_algorithm_that_cannot_go_on_is_saved(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    with monkeypatch.context() as patched:
+        fails_at(step, rlhub.TrainingError("A worker has died."), patched)
+        with pytest.raises(rlhub.TrainingError, match="A worker has died") as raised:
+            train(callbacks=["core/checkpoint:every=1000"])
+    assert raised.value.__notes__ == ["The run is saved. Go on with: rlhub resume run"]
+    resumed = rlhub.resume("run")
+    assert (resumed.restored, resumed.steps) == ("warm", 400)
+    assert [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()] == [
+        100, 200, 300, 400
+    ]  # fmt: skip
+
+
+def test_an_error_in_mid_training_loses_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        fails_at(200, ConfigError("Out of range by now."), patched)
+        with pytest.raises(ConfigError, match="Out of range by now"):
+            train()
+    assert rlhub.resume("run").steps == 400
 
 
 @pytest.mark.usefixtures("judged")

@@ -25,6 +25,7 @@ from rlhub_core.schedules import value, whole
 from rlhub_core.seeding import stream
 from rlhub_deep.a2c import A2C, A2CConfig
 from rlhub_deep.actor_critic import explained_variance
+from rlhub_deep.modules import choose_device
 
 PATIENCE = 5.0  # seconds that a worker has to end when it is asked to
 
@@ -52,10 +53,11 @@ class A3C(A2C):
     Config: ClassVar[type[A3CConfig]] = A3CConfig
     shared = True
 
-    def __init__(self, *spaces_and_config: Any, **making: Any) -> None:
-        super().__init__(*spaces_and_config, **making)
-        if self.device.type != "cpu":
-            raise ConfigError(f"deep/a3c shares weights between processes in the CPU's memory, not on {self.device}.")
+    def __init__(self, *spaces_and_config: Any, device: str = "auto", **making: Any) -> None:
+        chosen = choose_device("cpu" if device == "auto" else device)
+        if chosen.type != "cpu":
+            raise ConfigError(f"deep/a3c shares weights between processes in the CPU's memory, not on {chosen}.")
+        super().__init__(*spaces_and_config, device="cpu", **making)
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Have workers play and learn, and say now and then what they did.

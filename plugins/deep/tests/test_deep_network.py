@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
-from rlhub_deep.modules import Activation, make_module
+from rlhub_deep.modules import Activation, Head, make_heads, make_module
 from rlhub_deep.network import Network, Optimizer
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from rlhub_core import state
 VECTOR = Box(-1, 1, (4,), np.float32)
 IMAGE = Box(0, 255, (2, 36, 36), np.uint8)
 HIDDEN = (32, 32)
+HEADS = [Head(2, 0.01), Head(1, constant=0.5), Head(1)]
 
 
 def networks(precision: Any = "fp32") -> dict[str, Network]:
@@ -27,6 +28,9 @@ def networks(precision: Any = "fp32") -> dict[str, Network]:
         "layer_norm": make_module(VECTOR, [3], hidden_sizes=HIDDEN, layer_norm=True, seed=0),
         "image": make_module(IMAGE, [3], hidden_sizes=HIDDEN, seed=0),
         "dueling image": make_module(IMAGE, [1, 3], hidden_sizes=HIDDEN, layer_norm=True, noisy=True, seed=0),
+        "heads": make_heads(VECTOR, HEADS, hidden_sizes=HIDDEN, seed=0),
+        "heads layer_norm": make_heads(VECTOR, HEADS, hidden_sizes=HIDDEN, layer_norm=True, seed=0),
+        "heads image": make_heads(IMAGE, HEADS, hidden_sizes=HIDDEN, seed=0),
     }
     return {name: Network(module, precision) for name, module in made.items()}
 
@@ -181,9 +185,10 @@ def test_bf16_rounds_the_matrices_but_the_last(name: str) -> None:
     linear = [layer for layer in network.module.modules() if isinstance(layer, nn.Linear)]
     exact = [layer for layer in linear if {weight.dtype for weight in layer.parameters()} == {torch.float32}]
     rounded = [layer for layer in linear if {weight.dtype for weight in layer.parameters()} == {torch.bfloat16}]
-    ends = {"perceptron": [4], "dueling image": [1, 3]}.get(name, [3])  # of the module, or of each of its streams
+    by_name = {"perceptron": [4], "dueling image": [1, 3]}  # of the module, or of each of its streams
+    ends = [2, 1] if name.startswith("heads") else by_name.get(name, [3])
     assert [layer.out_features for layer in exact] == ends
-    assert [layer.out_features for layer in rounded] == [32, 32] * len(ends)
+    assert [layer.out_features for layer in rounded] == [32, 32] * (1 if name == "heads image" else len(ends))
     for layer in network.module.modules():
         if isinstance(layer, (nn.Conv2d, nn.LayerNorm)):
             assert layer.weight.dtype == torch.bfloat16

@@ -79,7 +79,7 @@ def test_resume_is_exact_while_a_random_action_lasts() -> None:
     check_exact_resume("deep/dqn", "CartPole-v1", steps=400, num_envs=2, config=config)
 
 
-@pytest.mark.parametrize("algorithm", ["deep/dqn", "deep/pqn"])
+@pytest.mark.parametrize("algorithm", ["deep/dqn", "deep/pqn", "deep/a2c"])
 def test_resume_is_exact_with_dropout(algorithm: str) -> None:
     def dropping(space: Any, outputs: int) -> nn.Module:
         return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, outputs))
@@ -120,6 +120,39 @@ def test_resume_is_exact_with_rollouts(options: dict[str, Any]) -> None:
     check_exact_resume("deep/pqn", "CartPole-v1", steps=600, num_envs=3, config=config | options)
 
 
+POLICIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "a2c": ("a2c", "CartPole-v1", {}),
+    "a2c, adam": ("a2c", "CartPole-v1", {"optimizer": "adam", "learning_rate": "linear(1e-2, 0)", "diagnostics": True}),
+    "a2c, continuous": ("a2c", "Pendulum-v1", {"gae_lambda": "linear(1.0, 0.9)"}),
+    "ppo": ("ppo", "CartPole-v1", {"rollout_length": 16, "minibatches": 3, "clip_range": "linear(0.2, 0)"}),
+    "ppo, everything": (
+        "ppo",
+        "CartPole-v1",
+        {
+            "rollout_length": "linear(8, 24)", "epochs": "linear(1, 3)", "minibatches": 2, "value_clip_range": 0.3,
+            "target_kl": 0.02, "entropy_coefficient": "linear(0.1, 0)", "precision": "bf16", "layer_norm": True,
+        },
+    ),
+    "ppo, continuous": ("ppo", "Pendulum-v1", {"rollout_length": 20, "minibatches": 4, "deviation": None}),
+    "reinforce": ("reinforce", "CartPole-v1", {"episodes_per_update": 3}),
+    "reinforce, baseline": ("reinforce", "CartPole-v1", {"episodes_per_update": 2, "baseline": True}),
+    "reinforce, continuous": ("reinforce", "Pendulum-v1", {"episodes_per_update": 2, "optimizer": "nadam"}),
+    "imitation": ("imitation", "CartPole-v1", {"teacher": lambda observations, first: (observations[:, 2] > 0) * 1}),
+    "imitation, mixed": (
+        "imitation",
+        "Pendulum-v1",
+        {"teacher": lambda seen, first: -seen[:, 1:2], "teacher_acts": "linear(1, 0)", "rollout_length": 7, "epochs": 2},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", POLICIES)
+def test_resume_is_exact_with_policies(variant: str) -> None:
+    name, env, options = POLICIES[variant]
+    steps = 1_300 if env == "Pendulum-v1" else 700  # half way amid an episode of 200
+    check_exact_resume(f"deep/{name}", env, steps=steps, num_envs=3, config={"hidden_sizes": (8,)} | options)
+
+
 class Static(gymnasium.Env[Any, Any]):
     """Two stacked pictures of noise; the newest one's first pixel is the reward."""
 
@@ -151,10 +184,11 @@ class StaticInDict(Static):
 
 
 @pytest.mark.parametrize("env", [Static, StaticInDict])
-@pytest.mark.parametrize("name", ["dqn", "c51", "pqn"])
+@pytest.mark.parametrize("name", ["dqn", "c51", "pqn", "ppo"])
 def test_resume_is_exact_from_pictures(name: str, env: Any) -> None:
     options = {"diagnostics": True, "prioritized": True, "n_step": 3, "dueling": "mean"} | SMALL
-    config = {"rollout_length": 8, "hidden_sizes": (8,)} if name == "pqn" else options
+    rolled = {"rollout_length": 8, "hidden_sizes": (8,), "minibatches": 2, "epochs": 2}
+    config = rolled if name in ("pqn", "ppo") else options
     check_exact_resume(f"deep/{name}", env, steps=160, config=config, log_every=50)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
 from rlhub_deep.dqn import DQN, DQNConfig
+from rlhub_deep.ppo import PPO, PPOConfig
 from rlhub_deep.pqn import PQN, PQNConfig
 
 import rlhub_core as rlhub
@@ -22,6 +23,16 @@ REPLAYED: dict[str, Any] = QUICK | {
     "train_every": 1,
     "target_update_every": 20,
     "buffer_size": 2_000,
+}
+ROLLED: dict[str, Any] = {
+    "learning_rate": 5e-3,
+    "rollout_length": 8,
+    "minibatches": 2,
+    "epochs": 4,
+    "discount": 0.0,
+    "activation": "relu",
+    "entropy_coefficient": 0.02,
+    "normalize_advantages": False,
 }
 SIDE = 36
 
@@ -142,6 +153,12 @@ def test_pqn_learns_from(env: Any) -> None:
     assert rlhub.evaluate(run, episodes=20).mean == 4
 
 
+@pytest.mark.parametrize("env", [Classes, Columns, Bits, Matrix, Nested])
+def test_ppo_learns_from(env: Any) -> None:
+    run = rlhub.train("deep/ppo", env, steps=2_000, num_envs=8, config=ROLLED)
+    assert rlhub.evaluate(run, episodes=20).mean == 4
+
+
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_stack_in_colour_is_stored_once_and_read_by_convolutions(channels_last: bool) -> None:
     space = Box(0, 255, (4, SIDE, SIDE, 3) if channels_last else (4, 3, SIDE, SIDE), np.uint8)
@@ -159,7 +176,7 @@ def test_a_stack_in_colour_is_stored_once_and_read_by_convolutions(channels_last
 @pytest.mark.parametrize("part", [Text(5), Sequence(Discrete(3)), Tuple([Discrete(2)])])
 def test_an_unreadable_part_is_refused_before_training(part: Any) -> None:
     space = Dict({"good": Discrete(2), "bad": part})
-    for kind, config in ((DQN, DQNConfig()), (PQN, PQNConfig())):
+    for kind, config in ((DQN, DQNConfig()), (PQN, PQNConfig()), (PPO, PPOConfig())):
         with pytest.raises(
             SpaceError, match=r"A network cannot read .*: only Box, Discrete, MultiDiscrete, MultiBinary"
         ):
@@ -178,4 +195,11 @@ def test_dqn_learns_from_pictures(env: Any) -> None:
 def test_pqn_learns_from_pictures(env: Any) -> None:
     config = QUICK | {"learning_rate": 5e-4, "rollout_length": 4, "minibatches": 2}
     run = rlhub.train("deep/pqn", env, steps=600, num_envs=4, config=config)
+    assert rlhub.evaluate(run, episodes=10).mean >= 3.9
+
+
+@pytest.mark.parametrize("env", [Stack, Camera])
+def test_ppo_learns_from_pictures(env: Any) -> None:
+    config = ROLLED | {"learning_rate": 1e-3, "epochs": 2}
+    run = rlhub.train("deep/ppo", env, steps=1_200, num_envs=8, config=config)
     assert rlhub.evaluate(run, episodes=10).mean >= 3.9

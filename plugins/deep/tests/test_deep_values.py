@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
+from rlhub_deep.actor_critic import explained_variance, normalized
 from rlhub_deep.values import dueling, dueling_backward, lambda_returns, project, quantile_huber
 from torch import Tensor
 
@@ -126,3 +128,63 @@ def test_every_environment_has_lambda_returns_of_its_own() -> None:
     for env in range(4):
         alone = lambda_returns(reward[:, [env]], discount[:, [env]], value[:, [env]], ended[:, [env]], 0.7)
         torch.testing.assert_close(alone, together[:, [env]])
+
+
+def discounted(rewards: list[float], discount: float) -> list[float]:
+    """Return an episode's discounted returns, as REINFORCE works them out."""
+    column = torch.tensor(rewards)[:, None]
+    discounts = torch.full_like(column, discount)
+    discounts[-1] = 0.0
+    ended = torch.zeros_like(column, dtype=torch.bool)
+    ended[-1] = True
+    found: list[float] = lambda_returns(column, discounts, torch.zeros_like(column), ended, 1.0)[:, 0].tolist()
+    return found
+
+
+def test_discounted_returns_as_printed_by_geron() -> None:
+    assert discounted([10.0, 0.0, -50.0], 0.8) == pytest.approx([-22, -40, -50])
+    assert discounted([1.0, 1.0, 1.0], 0.95) == pytest.approx([2.8525, 1.95, 1])  # and not 1, 1, 1 as for integers
+
+
+def test_normalized_returns_as_printed_by_geron() -> None:
+    found = normalized(torch.tensor(discounted([10.0, 0.0, -50.0], 0.8) + discounted([10.0, 20.0], 0.8)))
+    expected = [-0.28435071, -0.86597718, -1.18910299, 1.26665318, 1.0727777]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_returns_are_no_advantage() -> None:
+    assert normalized(torch.full((5,), 3.0)).tolist() == [0.0] * 5
+    assert normalized(torch.tensor([7.0])).tolist() == [0.0]
+
+
+def test_advantages_are_the_sum_of_discounted_errors() -> None:
+    """Schulman et al. (2016), equation 16: A_t = Σ (γλ)^l δ_{t+l}, to the end of the episode or rollout."""
+    rng, discount, trace = np.random.default_rng(0), 0.9, 0.8
+    reward, value = rng.normal(size=12), rng.normal(size=13)
+    terminated, truncated = np.zeros(12, bool), np.zeros(12, bool)
+    terminated[3] = truncated[8] = True
+    next_value = np.where(truncated, 7.0, value[1:])  # what was cut off would have been worth 7
+    delta = reward + discount * next_value * ~terminated - value[:-1]
+    expected = []
+    for start in range(12):
+        advantage, weight = 0.0, 1.0
+        for time in range(start, 12):
+            advantage += weight * delta[time]
+            weight *= discount * trace
+            if terminated[time] or truncated[time]:
+                break
+        expected.append(advantage)
+    columns = (
+        torch.as_tensor(each, dtype=torch.float64)[:, None] for each in (reward, discount * ~terminated, next_value)
+    )
+    returns = lambda_returns(*columns, torch.as_tensor(terminated | truncated)[:, None], trace)[:, 0]
+    np.testing.assert_allclose((returns.numpy() - value[:-1]), expected, rtol=1e-12)
+
+
+def test_explained_variance() -> None:
+    target = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert explained_variance(target, target) == 1
+    assert explained_variance(target + 5, target) == pytest.approx(1)  # a constant error is no variance
+    assert explained_variance(torch.zeros(4), target) == 0
+    assert explained_variance(-target, target) == pytest.approx(-3)
+    assert explained_variance(target, torch.ones(4)) == 0
