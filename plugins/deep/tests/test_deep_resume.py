@@ -141,7 +141,7 @@ POLICIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "imitation, mixed": (
         "imitation",
         "Pendulum-v1",
-        {"teacher": lambda seen, first: -seen[:, 1:2], "teacher_acts": "linear(1, 0)", "rollout_length": 7, "epochs": 2},
+        {"teacher": lambda seen, first: -seen[:, 1:2], "teacher_acts": "linear(1, 0)", "rollout_length": 7},
     ),
 }  # fmt: skip
 
