@@ -53,27 +53,24 @@ class A2C(ActorCritic):
             "explained_variance": explained_variance(rollout.value, rollout.returns),
         }
         if config.diagnostics:
-            after = self.losses(self.network.again(rollout.observation), rollout)
+            after = self.losses(self.network.again(rollout.observation), rollout)[0]
             metrics["policy_improvement"] = (losses.policy - after.policy).item()
             metrics["value_improvement"] = (losses.value - after.value).item()
         return metrics
 
     def differentiate(self, rollout: Rollout) -> Losses:
         """Write the gradient of the loss into the network's; return the loss's parts."""
-        config, step = self.config, self.steps
-        outputs = self.network.record(rollout.observation).requires_grad_()
-        losses = self.losses(outputs, rollout)
-        loss = (
-            losses.policy
-            + value(config.value_coefficient, step) * losses.value
-            - value(config.entropy_coefficient, step) * losses.entropy
-        )
-        self.network.backward(*torch.autograd.grad(loss, outputs))
+        losses, gradient = self.losses(self.network.record(rollout.observation), rollout)
+        self.network.backward(gradient)
         return losses
 
-    def losses(self, outputs: Tensor, rollout: Rollout) -> Losses:
-        """Return −A log π(a|s), (G − V(s))² and the policy's entropy, means over the batch."""
-        log_prob, entropy = self.policy.log_prob_and_entropy(outputs[:, :-1], rollout.action)
-        advantage = normalized(rollout.advantage) if self.config.normalize_advantages else rollout.advantage
-        policy_loss = -(advantage * log_prob).mean()
-        return Losses(policy_loss, (rollout.returns - outputs[:, -1]).square().mean(), entropy.mean())
+    def losses(self, outputs: Tensor, rollout: Rollout) -> tuple[Losses, Tensor]:
+        """Return means of −A log π(a|s), (G − V(s))² and the entropy, and the weighted sum's gradient [N, outputs]."""
+        config, step, count = self.config, self.steps, len(outputs)
+        score = self.policy.score(outputs[:, :-1], rollout.action)
+        advantage = normalized(rollout.advantage) if config.normalize_advantages else rollout.advantage
+        error = outputs[:, -1] - rollout.returns
+        losses = Losses(-(advantage * score.log_prob).mean(), error.square().mean(), score.entropy.mean())
+        of_policy = score.backward(advantage / -count, -value(config.entropy_coefficient, step) / count)
+        of_value = error * (2 * value(config.value_coefficient, step) / count)
+        return losses, torch.cat([of_policy, of_value[:, None]], 1)

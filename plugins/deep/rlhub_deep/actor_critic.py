@@ -80,8 +80,8 @@ class ActorCritic(PolicyLearner):
             next_values[time, env] = cut_off  # … also where an episode was cut off and another began
         gae_lambda = value(config.gae_lambda, self.steps)
         returns = lambda_returns(steps.reward, steps.discount, next_values, steps.ended, gae_lambda)
-        log_prob, _ = self.policy.log_prob_and_entropy(recorded[:-1, :, :-1].flatten(0, 1), steps.action)
-        learnt = steps.action, log_prob, values.flatten(), (returns - values).flatten(), returns.flatten()
+        score = self.policy.score(recorded[:-1, :, :-1].flatten(0, 1), steps.action)
+        learnt = steps.action, score.log_prob, values.flatten(), (returns - values).flatten(), returns.flatten()
         return Rollout(steps.observation(self.device), *(part.to(self.device) for part in learnt))
 
     def _values_at_cuts(self, transition: Transition, time: int) -> list[tuple[int, int, float]]:

@@ -6,7 +6,8 @@ Each draws with numpy, from a generator that is the algorithm's own, and is scor
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,15 @@ from rlhub_deep.modules import Head
 
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 SMALL = 0.01  # gain of a policy's last layer: at first all actions are as likely (Andrychowicz et al. 2021)
+
+
+class Score(NamedTuple):
+    """How likely actions were, with the way back from there to the network's outputs."""
+
+    log_prob: Tensor  # [B] log π(a|s)
+    entropy: Tensor  # [B] in nats
+    backward: Callable[[Tensor, float], Tensor]
+    """`backward(log_prob_gradient [B], entropy_gradient)` is the gradient of a loss with respect to the outputs."""
 
 
 class Distribution(Protocol):
@@ -48,8 +58,8 @@ class Distribution(Protocol):
         """Return actions [B, ...] of the environment as the algorithm stores them."""
         ...
 
-    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log π(a|s) [B] and the entropy [B], in nats."""
+    def score(self, outputs: Tensor, actions: Tensor) -> Score:
+        """Return how likely actions [B, ...] are."""
         ...
 
 
@@ -80,10 +90,21 @@ class Categorical:
         """Return actions counted from 0."""
         return np.asarray(actions, np.int64) - self.start
 
-    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log π(a|s) [B] and the entropy [B]."""
-        log = outputs.log_softmax(1)
-        return log.gather(1, actions[:, None])[:, 0], -(log.exp() * log).sum(1)
+    def score(self, outputs: Tensor, actions: Tensor) -> Score:
+        """Return how likely actions [B] are."""
+        log, taken = outputs.log_softmax(1), actions[:, None]
+        probability = log.exp()
+        entropy = -(probability * log).sum(1)
+
+        def backward(log_prob_gradient: Tensor, entropy_gradient: float) -> Tensor:
+            slope = log_prob_gradient[:, None]
+            gradient = probability * -slope
+            gradient.scatter_add_(1, taken, slope)  # ∂ log π(a) / ∂ logits is 1 at a, less the probabilities
+            if entropy_gradient:
+                gradient -= entropy_gradient * probability * (log + entropy[:, None])
+            return gradient
+
+        return Score(log.gather(1, taken)[:, 0], entropy, backward)
 
 
 class MultiCategorical:
@@ -118,11 +139,15 @@ class MultiCategorical:
         """Return actions [B, choices] counted from 0."""
         return actions.reshape(len(actions), -1).astype(np.int64) - self.start
 
-    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log π(a|s) [B] and the entropy [B], sums over the choices."""
-        logs = [part.log_softmax(1) for part in torch.split(outputs, self.sizes, 1)]
-        chosen = [log.gather(1, action[:, None])[:, 0] for log, action in zip(logs, actions.unbind(1), strict=True)]
-        return torch.stack(chosen).sum(0), torch.stack([-(log.exp() * log).sum(1) for log in logs]).sum(0)
+    def score(self, outputs: Tensor, actions: Tensor) -> Score:
+        """Return how likely actions [B, choices] are, all of them together."""
+        choices = zip(torch.split(outputs, self.sizes, 1), actions.unbind(1), strict=True)
+        parts = [Categorical.score(self, *choice) for choice in choices]  # type: ignore[arg-type]
+        return Score(
+            torch.stack([part.log_prob for part in parts]).sum(0),
+            torch.stack([part.entropy for part in parts]).sum(0),
+            lambda *slopes: torch.cat([part.backward(*slopes) for part in parts], 1),
+        )
 
 
 class Gaussian:
@@ -167,12 +192,20 @@ class Gaussian:
         """Return actions [B, size]."""
         return actions.reshape(len(actions), -1).astype(np.float32)
 
-    def log_prob_and_entropy(self, outputs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log density [B] and the differential entropy [B], sums over the components."""
-        mean, log_deviation = outputs[:, : self.size], outputs[:, self.size :].clamp(min=self.least)
-        deviations = (actions - mean) * (-log_deviation).exp()
+    def score(self, outputs: Tensor, actions: Tensor) -> Score:
+        """Return the log density of actions [B, size] and the differential entropy, sums over the components."""
+        mean, given = outputs[:, : self.size], outputs[:, self.size :]
+        log_deviation = given.clamp(min=self.least)
+        scale = (-log_deviation).exp()
+        deviations = (actions - mean) * scale
         log_prob = (-0.5 * deviations.square() - log_deviation - LOG_ROOT_2PI).sum(1)
-        return log_prob, (log_deviation + (0.5 + LOG_ROOT_2PI)).sum(1)
+
+        def backward(log_prob_gradient: Tensor, entropy_gradient: float) -> Tensor:
+            slope = log_prob_gradient[:, None]
+            of_deviation = slope * (deviations.square() - 1) + entropy_gradient
+            return torch.cat([slope * deviations * scale, of_deviation * (given >= self.least)], 1)
+
+        return Score(log_prob, (log_deviation + (0.5 + LOG_ROOT_2PI)).sum(1), backward)
 
 
 def distribution_of(space: Space[Any], min_deviation: float = 1e-3) -> Distribution:

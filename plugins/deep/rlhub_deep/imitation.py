@@ -102,12 +102,11 @@ class Imitation(PolicyLearner):
         for _ in range(whole(config.epochs, step)):
             shuffled = torch.as_tensor(self.rng.permutation(len(lessons.action)), device=self.device)
             for chosen in shuffled.tensor_split(min(whole(config.minibatches, step), len(shuffled))):
-                outputs = self.network.record(taken(lessons.observation, chosen)).requires_grad_()
-                log_prob, _ = self.policy.log_prob_and_entropy(outputs, lessons.action[chosen])
-                loss = -log_prob.mean()  # the cross-entropy of the teacher's actions
-                self.network.backward(*torch.autograd.grad(loss, outputs))
+                outputs = self.network.record(taken(lessons.observation, chosen))
+                score = self.policy.score(outputs, lessons.action[chosen])
+                losses.append(-score.log_prob.mean().item())  # the cross-entropy of the teacher's actions
+                self.network.backward(score.backward(torch.full((len(chosen),), -1 / len(chosen)), 0.0))
                 norms.append(self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step)))
-                losses.append(loss.item())
         return {"cross_entropy": float(np.mean(losses)), "gradient_norm": float(np.mean(norms))}
 
     def _answers(self, teacher: Actor, collector: Collector) -> NDArray[Any]:

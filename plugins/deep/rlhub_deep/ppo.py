@@ -40,14 +40,14 @@ class PPOConfig(ActorCriticConfig):
     normalize_advantages: bool = option(True, "to mean 0 and standard deviation 1, a batch at a time")
 
 
-class Losses(NamedTuple):
-    """Means over a batch."""
+class Loss(NamedTuple):
+    """What an update needs to know about a batch of N steps, and what is told of it."""
 
-    policy: Tensor
-    value: Tensor
-    entropy: Tensor
-    kl: Tensor  # from the policy that acted
-    clip_fraction: Tensor  # share of the batch that the clipping holds back
+    gradient: Tensor  # [N, outputs] of the mean loss with respect to the network's outputs
+    policy: Tensor  # [N] the clipped surrogate, negative
+    value: Tensor  # [N] squared errors
+    entropy: Tensor  # [N]
+    ratio: Tensor  # [N] how much likelier the actions are than when they were drawn
 
 
 class PPO(ActorCritic):
@@ -58,32 +58,30 @@ class PPO(ActorCritic):
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Pass over the rollout several times, a step of the optimiser for each minibatch."""
         config, step = self.config, self.steps
-        learning_rate, max_grad_norm = value(config.learning_rate, step), value(config.max_grad_norm, step)
         target_kl = value(config.target_kl, step)
-        measured, norms = [], []
-        before = self.losses(self.network.again(rollout.observation), rollout) if config.diagnostics else None
+        before = self.loss(self.network.again(rollout.observation), rollout) if config.diagnostics else None
+        losses, norms = [], []
         for batch in self.minibatches(rollout):
-            outputs = self.network.record(batch.observation).requires_grad_()
-            losses = self.losses(outputs, batch)
-            measured.append(torch.stack(losses).detach())
-            if target_kl is not None and losses.kl > 1.5 * target_kl:
+            losses.append(self.loss(self.network.record(batch.observation), batch))
+            if target_kl is not None and divergence(losses[-1].ratio) > 1.5 * target_kl:
                 break
-            loss = (
-                losses.policy
-                + value(config.value_coefficient, step) * losses.value
-                - value(config.entropy_coefficient, step) * losses.entropy
-            )
-            self.network.backward(*torch.autograd.grad(loss, outputs))
-            norms.append(self.optimizer.step(learning_rate, max_grad_norm))
-        names = ("policy_loss", "value_loss", "entropy", "kl", "clip_fraction")
-        metrics = dict(zip(names, torch.stack(measured).mean(0).tolist(), strict=True))
-        metrics["gradient_norm"] = float(np.mean(norms)) if norms else 0.0
-        metrics["updates"] = float(len(norms))
-        metrics["explained_variance"] = explained_variance(rollout.value, rollout.returns)
+            self.network.backward(losses[-1].gradient)
+            norms.append(self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step)))
+        _, policy_loss, value_loss, entropy, ratio = (torch.cat(parts) for parts in zip(*losses, strict=True))
+        metrics = {
+            "policy_loss": policy_loss.mean().item(),
+            "value_loss": value_loss.mean().item(),
+            "entropy": entropy.mean().item(),
+            "kl": divergence(ratio).item(),
+            "clip_fraction": ((ratio - 1).abs() > value(config.clip_range, step)).float().mean().item(),
+            "explained_variance": explained_variance(rollout.value, rollout.returns),
+            "gradient_norm": float(np.mean(norms)) if norms else 0.0,
+            "updates": float(len(norms)),
+        }
         if before is not None:
-            after = self.losses(self.network.again(rollout.observation), rollout)
-            metrics["policy_improvement"] = (before.policy - after.policy).item()
-            metrics["value_improvement"] = (before.value - after.value).item()
+            after = self.loss(self.network.again(rollout.observation), rollout)
+            metrics["policy_improvement"] = (before.policy.mean() - after.policy.mean()).item()
+            metrics["value_improvement"] = (before.value.mean() - after.value.mean()).item()
         return metrics
 
     def minibatches(self, rollout: Rollout) -> Iterator[Rollout]:
@@ -94,22 +92,36 @@ class PPO(ActorCritic):
             for chosen in shuffled.tensor_split(min(whole(self.config.minibatches, self.steps), count)):
                 yield rollout.rows(chosen)
 
-    def losses(self, outputs: Tensor, batch: Rollout) -> Losses:
-        """Return the clipped surrogate (equation 7) and what stands beside it, means over the batch."""
-        config, step = self.config, self.steps
-        clip_range, value_clip_range = value(config.clip_range, step), value(config.value_clip_range, step)
-        log_prob, entropy = self.policy.log_prob_and_entropy(outputs[:, :-1], batch.action)
+    def loss(self, outputs: Tensor, batch: Rollout) -> Loss:
+        """Return the clipped surrogate of equation 7, the value's error and the entropy, as equation 9 adds them up."""
+        config, step, count = self.config, self.steps, len(outputs)
+        clip_range = value(config.clip_range, step)
+        score = self.policy.score(outputs[:, :-1], batch.action)
         advantage = normalized(batch.advantage) if config.normalize_advantages else batch.advantage
-        log_ratio = log_prob - batch.log_prob
-        ratio = log_ratio.exp()
-        clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
-        policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-        values = outputs[:, -1]
-        error = (values - batch.returns).square()
-        if value_clip_range is not None:
-            near = batch.value + (values - batch.value).clamp(-value_clip_range, value_clip_range)
-            error = torch.maximum(error, (near - batch.returns).square())
-        with torch.no_grad():
-            kl = (ratio - 1 - log_ratio).mean()  # estimator k3 of Schulman, "Approximating KL divergence", 2020
-            clip_fraction = ((ratio - 1).abs() > clip_range).float().mean()
-        return Losses(policy_loss, error.mean(), entropy.mean(), kl, clip_fraction)
+        ratio = (score.log_prob - batch.log_prob).exp()
+        surrogate, clipped = ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage
+        slope = surrogate * (surrogate <= clipped)  # of the smaller one by log π(a|s); the clipped one is flat
+        of_policy = score.backward(slope / -count, -value(config.entropy_coefficient, step) / count)
+        error, value_slope = self.value_error(outputs[:, -1], batch)
+        of_value = value_slope * (value(config.value_coefficient, step) / count)
+        gradient = torch.cat([of_policy, of_value[:, None]], 1)
+        return Loss(gradient, -torch.minimum(surrogate, clipped), error, score.entropy, ratio)
+
+    def value_error(self, values: Tensor, batch: Rollout) -> tuple[Tensor, Tensor]:
+        """Return squared errors [N] and their slopes; where values are clipped, the larger error counts."""
+        limit = value(self.config.value_clip_range, self.steps)
+        error = values - batch.returns
+        if limit is None:
+            return error.square(), 2 * error
+        moved = values - batch.value
+        near = batch.value + moved.clamp(-limit, limit) - batch.returns
+        clipped = near.square() > error.square()
+        return torch.where(clipped, near, error).square(), 2 * error * ~clipped  # a clipped value is flat
+
+
+def divergence(ratio: Tensor) -> Tensor:
+    """Return an estimate of the KL divergence from the policy that acted, of probability ratios [N].
+
+    Schulman, "Approximating KL divergence", 2020, estimator k3: unbiased, and never negative.
+    """
+    return (ratio - 1 - ratio.log()).mean()

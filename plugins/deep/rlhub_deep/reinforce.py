@@ -58,7 +58,7 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Means over a batch, or a part's share of them."""
+    """Sums over a part of a batch, divided by the batch's size."""
 
     policy: Tensor
     value: Tensor
@@ -114,39 +114,40 @@ class Reinforce(PolicyLearner):
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """Take one step of the optimiser on whole episodes."""
-        config, step = self.config, self.steps
-        total, losses = torch.zeros_like(self.network.gradient), []
-        for begin in range(0, len(batch.returns), MOST_TOGETHER):
+        config, count = self.config, len(batch.returns)
+        total, parts = torch.zeros_like(self.network.gradient), []
+        for begin in range(0, count, MOST_TOGETHER):
             part = batch.rows(slice(begin, begin + MOST_TOGETHER))
-            outputs = self.network.record(part.observation).requires_grad_()
-            share = self.losses(outputs, part, len(batch.returns))
-            losses.append(torch.stack(share).detach())
-            loss = (
-                share.policy
-                + value(config.value_coefficient, step) * share.value
-                - value(config.entropy_coefficient, step) * share.entropy
-            )
-            self.network.backward(*torch.autograd.grad(loss, outputs))
+            losses, gradient = self.losses(self.network.record(part.observation), part, count)
+            self.network.backward(gradient)
             total += self.network.gradient
+            parts.append(torch.stack(losses))
         self.network.gradient.copy_(total)
-        norm = self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
-        policy_loss, value_loss, entropy = torch.stack(losses).sum(0).tolist()
+        norm = self.optimizer.step(value(config.learning_rate, self.steps), value(config.max_grad_norm, self.steps))
+        policy_loss, value_loss, entropy = torch.stack(parts).sum(0).tolist()
         metrics = {"policy_loss": policy_loss, "entropy": entropy, "gradient_norm": norm}
         metrics["return_mean"] = batch.returns.mean().item()
         if config.baseline:
             metrics["value_loss"] = value_loss
             metrics["explained_variance"] = explained_variance(batch.value, batch.returns)
         if config.diagnostics:
-            after = self.losses(self.network.again(batch.observation), batch, len(batch.returns))
+            after, _ = self.losses(self.network.again(batch.observation), batch, count)
             metrics["policy_improvement"] = policy_loss - after.policy.item()
             metrics["value_improvement"] = value_loss - after.value.item()
         return metrics
 
-    def losses(self, outputs: Tensor, batch: Batch, count: int) -> Losses:
-        """Return −A log π(a|s), the baseline's (G − V(s))² and the entropy: sums over the batch, divided by `count`."""
-        log_prob, entropy = self.policy.log_prob_and_entropy(outputs[:, : self.policy.outputs], batch.action)
-        error = (batch.returns - outputs[:, -1]).square() if self.values else torch.zeros_like(log_prob)
-        return Losses(*(each.sum() / count for each in (-batch.advantage * log_prob, error, entropy)))
+    def losses(self, outputs: Tensor, batch: Batch, count: int) -> tuple[Losses, Tensor]:
+        """Return −A log π(a|s), the baseline's (G − V(s))² and the entropy, and the weighted sum's gradient."""
+        config, step = self.config, self.steps
+        score = self.policy.score(outputs[:, : self.policy.outputs], batch.action)
+        gradient = score.backward(batch.advantage / -count, -value(config.entropy_coefficient, step) / count)
+        error = torch.zeros_like(score.entropy)
+        if self.values:
+            error = outputs[:, -1] - batch.returns
+            of_value = error * (2 * value(config.value_coefficient, step) / count)
+            gradient = torch.cat([gradient, of_value[:, None]], 1)
+        terms = -batch.advantage * score.log_prob, error.square(), score.entropy
+        return Losses(*(term.sum() / count for term in terms)), gradient
 
     def _values_at_cuts(self, transition: Transition) -> NDArray[np.float32]:
         """Return [B] what the baseline expects after the last step of an episode that was cut off, elsewhere 0."""

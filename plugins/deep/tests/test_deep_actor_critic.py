@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from rlhub_deep.a2c import A2C
 from rlhub_deep.actor_critic import Rollout
-from rlhub_deep.ppo import PPO
+from rlhub_deep.ppo import PPO, divergence
 from rlhub_deep.reinforce import Batch, Reinforce
 from torch import Tensor
 
@@ -105,7 +105,7 @@ def rollout_of(**given: Any) -> Rollout:
 
 def test_the_losses_of_a2c_by_hand() -> None:
     algorithm, rollout = made(A2C), rollout_of()
-    losses = algorithm.losses(algorithm.network(rollout.observation), rollout)
+    losses, _ = algorithm.losses(algorithm.network(rollout.observation), rollout)
     assert losses.policy.item() == pytest.approx(1.5 / 3 * np.log(2))  # -(2 - 1 + 0.5)/3 log ½
     assert losses.value.item() == pytest.approx((4 + 1 + 0.25) / 3)
     assert losses.entropy.item() == pytest.approx(np.log(2))
@@ -131,18 +131,16 @@ def test_the_entropy_bonus_makes_actions_more_even() -> None:
 
 
 def test_advantages_are_normalized_where_asked_for() -> None:
-    rollout = rollout_of()
+    rollout, config = rollout_of(), {"learning_rate": 0.1, "epochs": 1, "minibatches": 1}
     even = (rollout.advantage - rollout.advantage.mean()) / rollout.advantage.std(correction=0)
-    for kind, other in ((A2C, True), (PPO, False)):
-        for normalize in (other, not other):
-            algorithm = made(kind, normalize_advantages=normalize)
-            algorithm.network.weights[:4] = torch.tensor([0.3, -0.2, 0.1, 0.0])
-            outputs = algorithm.network(rollout.observation)
-            given = rollout._replace(advantage=even) if normalize else rollout
-            plain = made(kind, normalize_advantages=False)
-            assert algorithm.losses(outputs, rollout).policy.item() == pytest.approx(
-                plain.losses(outputs, given).policy.item(), abs=1e-6
-            )
+    for kind in (A2C, PPO):
+        options = config if kind is PPO else {"learning_rate": 0.1}
+        one, other, neither = (made(kind, normalize_advantages=each, **options) for each in (True, False, False))
+        one.learn(rollout)
+        other.learn(rollout._replace(advantage=even))
+        neither.learn(rollout)
+        torch.testing.assert_close(one.network.weights, other.network.weights)
+        assert not torch.allclose(one.network.weights, neither.network.weights)
 
 
 # deep/ppo
@@ -158,30 +156,52 @@ def outputs_of(ratios: list[float], values: list[float]) -> Tensor:
 
 def test_the_clipped_surrogate_by_hand() -> None:
     algorithm = made(PPO, clip_range=0.2, normalize_advantages=False)
-    losses = algorithm.losses(outputs_of([1.5, 0.5, 0.9], [3.0, 1.0, 3.0]), rollout_of())
+    loss = algorithm.loss(outputs_of([1.5, 0.5, 0.9], [3.0, 1.0, 3.0]), rollout_of())
     # min(1.5·2, 1.2·2), min(0.5·-1, 0.8·-1), min(0.9·0.5, 0.9·0.5)
-    assert losses.policy.item() == pytest.approx(-(2.4 - 0.8 + 0.45) / 3)
-    assert losses.value.item() == pytest.approx(0.25 / 3)
-    assert losses.clip_fraction.item() == pytest.approx(2 / 3)
-    ratio = np.array([1.5, 0.5, 0.9])
-    assert losses.kl.item() == pytest.approx((ratio - 1 - np.log(ratio)).mean())
-    worse = algorithm.losses(outputs_of([0.5, 1.5, 1.0], [3.0, 1.0, 3.5]), rollout_of())
-    assert worse.policy.item() == pytest.approx(-(0.5 * 2 - 1.5 + 0.5) / 3, abs=1e-6)  # what got worse is not clipped
+    assert loss.policy.tolist() == pytest.approx([-2.4, 0.8, -0.45])
+    assert loss.value.tolist() == pytest.approx([0, 0, 0.25])
+    assert loss.ratio.tolist() == pytest.approx([1.5, 0.5, 0.9])
+    worse = algorithm.loss(outputs_of([0.5, 1.5, 1.0], [3.0, 1.0, 3.5]), rollout_of())
+    assert worse.policy.tolist() == pytest.approx([-1, 1.5, -0.5])  # what got worse is not clipped
 
 
-def test_the_gradient_of_the_surrogate_stops_where_it_is_clipped() -> None:
-    algorithm = made(PPO, clip_range=0.2, normalize_advantages=False)
-    outputs = outputs_of([1.5, 0.9, 1.1], [0.0] * 3).requires_grad_()
-    (gradient,) = torch.autograd.grad(algorithm.losses(outputs, rollout_of()).policy, outputs)
-    assert gradient[0].tolist() == [0, 0, 0]
-    assert (gradient[1:, :2] != 0).all()
+def test_the_divergence_by_hand() -> None:
+    assert divergence(torch.ones(5)).item() == 0
+    assert divergence(torch.tensor([2.0, 0.5])).item() == pytest.approx((2 - 1 - np.log(2) + 0.5 - 1 + np.log(2)) / 2)
+
+
+@pytest.mark.parametrize("value_clip_range", [None, 0.5])
+@pytest.mark.parametrize("ratios", [[1.5, 0.5, 0.9], [0.5, 1.5, 1.0], [1.1, 0.9, 1.3]])
+def test_the_gradient_of_ppo_is_autograds(ratios: list[float], value_clip_range: float | None) -> None:
+    config = {"value_coefficient": 0.7, "entropy_coefficient": 0.1, "normalize_advantages": False}
+    algorithm = made(PPO, clip_range=0.2, value_clip_range=value_clip_range, **config)
+    outputs = outputs_of(ratios, [2.5, 1.0, 3.2]).requires_grad_()
+    loss = algorithm.loss(outputs, rollout_of())
+    whole = (loss.policy + 0.7 * loss.value - 0.1 * loss.entropy).mean()
+    torch.testing.assert_close(loss.gradient, torch.autograd.grad(whole, outputs)[0])
+    if ratios[0] == 1.5:  # clipped in the first two
+        free = made(PPO, clip_range=9.0, value_clip_range=value_clip_range, **config).loss(outputs, rollout_of())
+        assert not torch.allclose(free.gradient[:2], loss.gradient[:2])
+        torch.testing.assert_close(free.gradient[2], loss.gradient[2])
 
 
 def test_clipped_values_by_hand() -> None:
     algorithm = made(PPO, value_clip_range=0.5)
     # old values 1, 2, 3; returns 3, 1, 3.5; new values 2.5, 1, 3.2; near 1.5, 1.5, 3.2
-    losses = algorithm.losses(outputs_of([1.0] * 3, [2.5, 1.0, 3.2]), rollout_of())
-    assert losses.value.item() == pytest.approx((1.5**2 + 0.5**2 + 0.3**2) / 3)
+    loss = algorithm.loss(outputs_of([1.0] * 3, [2.5, 1.0, 3.2]), rollout_of())
+    assert loss.value.tolist() == pytest.approx([1.5**2, 0.5**2, 0.3**2])
+
+
+def test_what_ppo_tells_of_its_updates() -> None:
+    algorithm = made(PPO, epochs=1, minibatches=1, learning_rate=0.0, normalize_advantages=False, clip_range=0.2)
+    weights = torch.tensor([[1.5, 1.0, 1.0, 1.0], [0.5, 1.0, 1.0, 1.0]]).log()
+    algorithm.network.weights[:8] = weights.flatten()
+    metrics = algorithm.learn(rollout_of())
+    assert metrics["policy_loss"] == pytest.approx(-(1.2 * 2 - 1 + 0.5) / 3)
+    assert metrics["value_loss"] == pytest.approx((4 + 1 + 0.25) / 3)
+    assert metrics["clip_fraction"] == pytest.approx(1 / 3)
+    assert metrics["kl"] == pytest.approx((1.5 - 1 - np.log(1.5)) / 3, rel=1e-4)
+    assert metrics["updates"] == 1
 
 
 def test_the_first_update_of_ppo_is_that_of_a2c() -> None:
@@ -336,9 +356,8 @@ def test_clipping_follows_its_schedules() -> None:
     for step in (0, 50, 100):
         falling.steps = step
         fixed = made(PPO, clip_range=0.2 * (1 - step / 100), value_clip_range=1 - step / 100)
-        assert torch.stack(falling.losses(outputs, rollout)).tolist() == pytest.approx(
-            torch.stack(fixed.losses(outputs, rollout)).tolist(), abs=1e-6
-        )
+        for one, other in zip(falling.loss(outputs, rollout), fixed.loss(outputs, rollout), strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_a_rollout_may_grow(chain: Any) -> None:

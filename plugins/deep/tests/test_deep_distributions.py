@@ -43,23 +43,38 @@ def test_what_is_drawn_is_an_action_of_the_space(name: str) -> None:
 def test_log_probabilities_and_entropies_are_torchs() -> None:
     discrete = distribution_of(Discrete(4))
     logits, chosen = torch.randn(9, 4), torch.randint(4, (9,))
-    log_prob, entropy = discrete.log_prob_and_entropy(logits, chosen)
+    log_prob, entropy, _ = discrete.score(logits, chosen)
     torch.testing.assert_close(log_prob, Categorical(logits=logits).log_prob(chosen))
     torch.testing.assert_close(entropy, Categorical(logits=logits).entropy())
 
     multi = distribution_of(MultiDiscrete([2, 3]))
     logits, choices = torch.randn(9, 5), torch.stack([torch.randint(2, (9,)), torch.randint(3, (9,))], 1)
-    log_prob, entropy = multi.log_prob_and_entropy(logits, choices)
+    log_prob, entropy, _ = multi.score(logits, choices)
     parts = Categorical(logits=logits[:, :2]), Categorical(logits=logits[:, 2:])
     torch.testing.assert_close(log_prob, parts[0].log_prob(choices[:, 0]) + parts[1].log_prob(choices[:, 1]))
     torch.testing.assert_close(entropy, parts[0].entropy() + parts[1].entropy())
 
     gaussian = distribution_of(Box(-1, 1, (3,)))
     given, actions = torch.randn(9, 6), torch.randn(9, 3)
-    log_prob, entropy = gaussian.log_prob_and_entropy(given, actions)
+    log_prob, entropy, _ = gaussian.score(given, actions)
     normal = Normal(given[:, :3], given[:, 3:].exp())
     torch.testing.assert_close(log_prob, normal.log_prob(actions).sum(1))
     torch.testing.assert_close(entropy, normal.entropy().sum(1))
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("entropy_gradient", [0.0, 0.3])
+def test_the_way_back_is_autograds(name: str, entropy_gradient: float) -> None:
+    distribution = distribution_of(SPACES[name], min_deviation=0.8)
+    given = torch.from_numpy(outputs(distribution, 40)).requires_grad_()
+    actions = torch.from_numpy(distribution.sample(outputs(distribution, 40), np.random.default_rng(1)))
+    slope = torch.randn(40)
+    score = distribution.score(given, actions)
+    (expected,) = torch.autograd.grad((slope * score.log_prob + entropy_gradient * score.entropy).sum(), given)
+    with torch.no_grad():
+        found = distribution.score(given, actions).backward(slope, entropy_gradient)
+    torch.testing.assert_close(found, expected)
+    assert found.abs().sum() > 0
 
 
 def test_actions_are_drawn_as_often_as_they_are_likely() -> None:
@@ -83,7 +98,7 @@ def test_actions_are_drawn_as_often_as_they_are_likely() -> None:
 def test_a_deviation_has_its_least() -> None:
     gaussian, given = Gaussian(Box(-1, 1, (1,)), min_deviation=0.1), np.array([[0.0, -50.0]] * 5_000, np.float32)
     assert gaussian.sample(given, np.random.default_rng(0)).std() == pytest.approx(0.1, rel=0.05)
-    log_prob, entropy = gaussian.log_prob_and_entropy(torch.from_numpy(given[:1]), torch.zeros(1, 1))
+    log_prob, entropy, _ = gaussian.score(torch.from_numpy(given[:1]), torch.zeros(1, 1))
     assert log_prob.item() == pytest.approx(Normal(0.0, 0.1).log_prob(torch.tensor(0.0)).item(), rel=1e-5)
     assert entropy.item() == pytest.approx(Normal(0.0, 0.1).entropy().item(), rel=1e-5)
 
