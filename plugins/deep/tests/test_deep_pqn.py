@@ -71,7 +71,7 @@ def test_it_learns_from_the_network_as_it_is(chain: Any, pqn: Maker, write_table
 
 def test_one_update_by_hand(pqn: Maker) -> None:
     algorithm = pqn(learning_rate=0.1, epochs=1, minibatches=1)
-    rollout = Rollout(np.array([0, 0, 2, 3]), np.array([0, 1, 1, 0]), torch.tensor([2.0, -4.0, 3.0, 30.0]))
+    rollout = Rollout(torch.tensor([0, 0, 2, 3]), torch.tensor([0, 1, 1, 0]), torch.tensor([2.0, -4.0, 3.0, 30.0]))
     metrics = algorithm.learn(rollout)
     # errors -1, -1, 0, -20 of four transitions
     expected = np.array(TABLE) + 0.1 / 4 * np.array([[1, 1], [0, 0], [0, 0], [20, 0]])
@@ -87,7 +87,7 @@ def test_one_update_by_hand(pqn: Maker) -> None:
 def test_a_gradient_is_scaled_down_to_its_largest_norm(pqn: Maker, limit: Any) -> None:
     algorithm = pqn(learning_rate=Linear(0.0, 2.0, 100), epochs=1, minibatches=1, max_grad_norm=limit)
     algorithm.steps, before = 50, algorithm.network.weights.clone()
-    norm = algorithm.learn(Rollout(np.array([3]), np.array([0]), torch.tensor([90.0])))["gradient_norm"]
+    norm = algorithm.learn(Rollout(torch.tensor([3]), torch.tensor([0]), torch.tensor([90.0])))["gradient_norm"]
     moved = (algorithm.network.weights - before).norm().item()
     assert moved == pytest.approx(norm if limit is None else 0.5, rel=1e-4)
 
