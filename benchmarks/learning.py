@@ -101,6 +101,10 @@ def train(name: str, label: str, seed: int) -> None:
         run.algorithm.network.weights.copy_(torch.from_numpy(kept["weights"]))  # type: ignore[attr-defined]
         again = rlhub.evaluate(run, episodes=study.episodes, seed=10_000 + seed)
         best = {"length": int(kept["length"]), "mean": again.mean}
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    errors = [line["train/cross_entropy"] for line in lines if "train/cross_entropy" in line]
+    if errors:
+        best = {"cross_entropy": float(np.mean(errors[-len(errors) // 5 :]))}
     note(name, label, seed, folder, run.steps, seconds, returns, best)
     print(f"{label} {seed}: {run.steps:,} steps, {seconds:.1f} s, {np.mean(returns):.1f}", flush=True)
 
@@ -159,6 +163,45 @@ def report_solved(name: str) -> None:
         f"{torch.get_num_threads()} torch thread. {study.remark}"
     )
     record(study.title, f"{table}\n\n{text.rstrip()}")
+
+
+def report_scores(name: str) -> None:
+    """Record what runs of a fixed length came to, seed by seed and on average."""
+    study = STUDIES[name]
+    table = "| | seed | env steps | wall s | last 100 training episodes | greedy, 100 episodes |\n|---|---|---|---|---|---|\n"
+    for label, runs in results(name).items():
+        for run in runs:
+            table += (
+                f"| {label} | {run.seed} | {run.steps:,} | {run.seconds:.1f} | {run.last:.1f} | "
+                f"{run.mean:.1f} ± {run.deviation:.1f} |\n"
+            )
+        over = [_spread(np.array([getattr(run, what) for run in runs])) for what in ("seconds", "last", "mean")]
+        table += f"| {label} | **all** | | {' | '.join(over)} |\n"
+    text = (
+        "Mean ± standard deviation over episodes, and, where it says all, over seeds. Wall seconds without evaluations; "
+        f"{torch.get_num_threads()} torch thread a run, other work beside. {study.remark}"
+    )
+    record(study.title, f"{table}\n{text.rstrip()}")
+
+
+def report_imitation(name: str) -> None:
+    """Record how near the imitator comes to its teacher."""
+    taught = rlhub.evaluate(basic_policy, "CartPole-v1", episodes=500, seed=10_000)
+    table = "| | seed | cross-entropy, last 1,000 updates | its return | wall s |\n|---|---|---|---|---|\n"
+    for label, runs in results(name).items():
+        for run in runs:
+            score = f"{run.mean:.1f} ± {run.deviation:.1f}"
+            table += f"| {label} | {run.seed} | {run.best['cross_entropy']:.3f} | {score} | {run.seconds:.1f} |\n"
+    deviation = float(np.std(taught.returns, ddof=1))
+    text = (
+        f"The teacher's return: {taught.mean:.1f} ± {deviation:.1f} over 500 episodes, the imitator's over 100, greedy."
+    )
+    record(STUDIES[name].title, f"{table}\n{text}")
+
+
+def basic_policy(observations: Any, first: Any) -> Any:
+    """Push the cart to the side to which the pole leans."""
+    return (observations[:, 2] > 0).astype(int)
 
 
 def report_breakout(name: str) -> None:
@@ -356,6 +399,14 @@ ZOO_PPO: dict[str, Any] = {  # as in RL Baselines3 Zoo
         "learning_rate": "linear(1e-3, 0)", "clip_range": "linear(0.2, 0)",
     },
 }  # fmt: skip
+OUR_ZOO_PPO: dict[str, Any] = {  # the same in our words
+    "num_envs": 8,
+    "steps": 100_000,
+    "config": {
+        "rollout_length": 32, "minibatches": 1, "epochs": 20, "gae_lambda": 0.8, "discount": 0.98,
+        "learning_rate": "linear(1e-3, 0)", "clip_range": "linear(0.2, 0)",
+    },
+}  # fmt: skip
 ZOO_DQN: dict[str, Any] = {
     "steps": 50_000,
     "config": {
@@ -379,6 +430,9 @@ STUDIES = {
             "deep/dqn, tuned": Contestant("deep/dqn", {"preset": "tuned"}, until_solved(495, 1_000, 30)),
             "sb3/dqn, RL Zoo": Contestant("sb3/dqn", ZOO_DQN, until_solved(495, 1_000, 30)),
             "sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO, until_solved(495, 1_000, 30)),
+            "deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, until_solved(495, 1_000, 30)),
+            "deep/a2c, tuned": Contestant("deep/a2c", {"preset": "tuned"}, until_solved(495, 1_000, 30)),
+            "deep/a3c, tuned": Contestant("deep/a3c", {"preset": "tuned"}, until_solved(495, 4_000, 30)),
         },
         report_solved,
         seeds=range(6),
@@ -420,10 +474,56 @@ STUDIES = {
         report_breakout,
         episodes=20,
     ),
+    "cartpole-policies": Study(
+        "CartPole-v1",
+        "Learning: policies on CartPole-v1",
+        {
+            "deep/reinforce, hands-on-ml": Contestant(
+                "deep/reinforce",
+                {"preset": "hands-on-ml"},
+                lambda: ["core/stop_after:episodes=1500", *rare_checkpoints()],
+            ),
+            "deep/ppo, RL Zoo": Contestant("deep/ppo", OUR_ZOO_PPO, rare_checkpoints),
+        },
+        report_scores,
+        remark="hands-on-ml: 150 updates of 10 episodes of at most 200 steps; its book printed 199.6.",
+    ),
+    "imitation": Study(
+        "CartPole-v1",
+        "Learning: imitation of the basic policy",
+        {
+            "deep/imitation, hands-on-ml": Contestant(
+                "deep/imitation", {"preset": "hands-on-ml", "config": {"teacher": basic_policy}}, rare_checkpoints
+            )
+        },
+        report_imitation,
+    ),
+    "lunarlander-policies": Study(
+        "LunarLander-v3",
+        "Learning: policies on LunarLander-v3",
+        {
+            "deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, rare_checkpoints),
+            "deep/reinforce, hands-on-ml": Contestant(
+                "deep/reinforce",
+                {"preset": "hands-on-ml"},
+                lambda: ["core/stop_after:episodes=3200", *rare_checkpoints()],
+            ),
+        },
+        report_scores,
+    ),
+    "pendulum-policies": Study(
+        "Pendulum-v1",
+        "Learning: policies on Pendulum-v1",
+        {"deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, rare_checkpoints)},
+        report_scores,
+    ),
     "breakout-ppo": Study(
         "atari/Breakout-v0",
         "Learning: PPO on Breakout, 1,000,000 steps",
-        {"sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO_BREAKOUT | {"steps": 1_000_000}, rare_checkpoints)},
+        {
+            "sb3/ppo, RL Zoo": Contestant("sb3/ppo", ZOO_PPO_BREAKOUT | {"steps": 1_000_000}, rare_checkpoints),
+            "deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, rare_checkpoints),
+        },
         report_breakout,
         episodes=20,
     ),
