@@ -168,7 +168,8 @@ def report_solved(name: str) -> None:
 def report_scores(name: str) -> None:
     """Record what runs of a fixed length came to, seed by seed and on average."""
     study = STUDIES[name]
-    table = "| | seed | env steps | wall s | last 100 training episodes | greedy, 100 episodes |\n|---|---|---|---|---|---|\n"
+    table = "| | seed | env steps | wall s | last 100 training episodes | greedy, 100 episodes |\n"
+    table += "|---|---|---|---|---|---|\n"
     for label, runs in results(name).items():
         for run in runs:
             table += (
@@ -178,8 +179,8 @@ def report_scores(name: str) -> None:
         over = [_spread(np.array([getattr(run, what) for run in runs])) for what in ("seconds", "last", "mean")]
         table += f"| {label} | **all** | | {' | '.join(over)} |\n"
     text = (
-        "Mean ± standard deviation over episodes, and, where it says all, over seeds. Wall seconds without evaluations; "
-        f"{torch.get_num_threads()} torch thread a run, other work beside. {study.remark}"
+        "Mean ± standard deviation over episodes, and, where it says all, over seeds. Wall seconds without "
+        f"evaluations; {torch.get_num_threads()} torch thread a run, other work beside. {study.remark}"
     )
     record(study.title, f"{table}\n{text.rstrip()}")
 
