@@ -15,7 +15,9 @@ from rlhub_core.hub import default_hub
 from rlhub_core.parts import presets
 from rlhub_core.schedules import resolved
 
-NAMES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
+VALUES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
+POLICIES = ("deep/reinforce", "deep/a2c", "deep/a3c", "deep/ppo", "deep/imitation")
+NAMES = (*VALUES, *POLICIES)
 PRESETS = [
     pytest.param(name, preset, environment, settings, id=f"{name}-{preset}-{environment}")
     for name in NAMES
@@ -26,12 +28,24 @@ PRESETS = [
 FEW: dict[str, Any] = {"buffer_size": 1_000, "learning_starts": 40, "batch_size": 16}
 FEW_EPISODES: dict[str, Any] = {"learning_starts": 2, "batch_size": 16}
 FEW_ROLLOUTS: dict[str, Any] = {"rollout_length": 2, "minibatches": 2}
+SHORTER: dict[str, dict[str, Any]] = {
+    "deep/pqn": FEW_ROLLOUTS,
+    "deep/ppo": FEW_ROLLOUTS,
+    "deep/a2c": {"rollout_length": 2},
+    "deep/a3c": {"rollout_length": 2, "rollouts_together": 5},
+    "deep/reinforce": {"episodes_per_update": 2},
+    "deep/imitation": {},
+}
+ALSO: dict[str, dict[str, Any]] = {  # what no preset can hold
+    "deep/imitation": {"teacher": lambda observations, first: np.zeros(len(observations), int)}
+}
 
 
 def bound(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
     """Return an algorithm's class and the Config of a preset."""
     kind = default_hub().load("algorithm", name)
-    return kind, kind.Config(**bind(kind.Config, settings["hyper_parameters"], name, kind="hyper-parameter"))
+    given = settings["hyper_parameters"] | ALSO.get(name, {})
+    return kind, kind.Config(**bind(kind.Config, given, name, kind="hyper-parameter"))
 
 
 @pytest.mark.parametrize(("name", "preset", "environment", "settings"), PRESETS)
@@ -39,7 +53,8 @@ def test_a_preset_binds(name: str, preset: str, environment: str, settings: dict
     assert len(settings["source"]) > 20
     kind, config = bound(name, settings)
     space = Box(0, 255, (4, 84, 84), np.uint8) if "atari" in environment else Box(-1, 1, (4,), np.float32)
-    algorithm = kind(space, Discrete(4), config, seed=0, total_steps=settings["steps"], device="cpu")
+    actions = Box(-2, 2, (1,), np.float32) if environment.startswith("Pendulum") else Discrete(4)
+    algorithm = kind(space, actions, config, seed=0, total_steps=settings["steps"], device="cpu")
     for option, given in settings["hyper_parameters"].items():
         value = getattr(algorithm.config, option)
         if isinstance(given, str) and "(" in given:
@@ -56,9 +71,10 @@ def test_a_preset_trains(name: str, preset: str, environment: str, settings: dic
         pytest.importorskip("Box2D", reason="LunarLander needs gymnasium[box2d]")
     hyper_parameters = settings["hyper_parameters"]
     shorter = FEW_EPISODES if hyper_parameters.get("count_in") == "episodes" else FEW
-    shorter = FEW_ROLLOUTS if name == "deep/pqn" else shorter
+    shorter = SHORTER.get(name, shorter)
     steps = 64 if environment.startswith("atari/") else 300
-    run = rlhub.train(name, environment, preset=preset, steps=steps, num_envs=2, config=shorter, device="cpu")
+    given = shorter | ALSO.get(name, {})
+    run = rlhub.train(name, environment, preset=preset, steps=steps, num_envs=2, config=given, device="cpu")
     algorithm: Any = run.algorithm
     config = resolved(bound(name, settings)[1], steps)
     for option in hyper_parameters.keys() - shorter.keys():
