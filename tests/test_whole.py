@@ -9,7 +9,9 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import readme
 
@@ -27,19 +29,46 @@ def rlhub_command(*arguments: object, environment: Path | None = None) -> list[s
     return [str(scripts / "rlhub"), *map(str, arguments)]
 
 
-def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+def run_page(page: Path, folder: Path) -> str:
+    """Run what a page shows and return what it printed."""
     scripts = sysconfig.get_path("scripts")
     environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     result = subprocess.run(
-        [sys.executable, ROOT / "tests" / "readme.py", README],
-        cwd=tmp_path,
+        [sys.executable, ROOT / "tests" / "readme.py", page],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.endswith("6 blocks ran\n")
+    return result.stdout
+
+
+def test_the_page_about_policies_does_what_it_says(tmp_path: Path) -> None:
+    assert run_page(ROOT / "docs" / "policies.md", tmp_path).endswith("1 blocks ran\n")
+
+
+def test_a_run_of_another_library_teaches(tmp_path: Path) -> None:
+    config = {"n_steps": 32, "learning_rate": 1e-3}
+    teacher = rlhub.train("sb3/ppo", "CartPole-v1", steps=2_000, num_envs=8, config=config, folder=tmp_path / "teacher")
+    settings = {"teacher_run": str(teacher.folder), "learning_rate": 3e-3, "rollout_length": 5, "epochs": 4}
+    run = rlhub.train(
+        "deep/imitation", "CartPole-v1", steps=20_000, num_envs=20, config=settings, folder=tmp_path / "imitator"
+    )
+    first, said, taught = np.zeros(1, np.bool_), [], []
+
+    def both(observations: Any, _: Any) -> Any:
+        said.append(run.actor()(observations, first))
+        taught.append(teacher.actor()(observations, first))
+        return said[-1]
+
+    rlhub.evaluate(both, "CartPole-v1", episodes=3, num_envs=1)
+    assert np.mean(np.concatenate(said) == np.concatenate(taught)) > 0.9
+
+
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    assert run_page(README, tmp_path).endswith("6 blocks ran\n")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
     assert (tmp_path / "breakout.gif").stat().st_size > 1_000
 
