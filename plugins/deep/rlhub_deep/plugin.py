@@ -14,11 +14,23 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
     """Offer `deep/…`."""
     for name, target, actions, description in (
         ("dqn", "DQN", DISCRETE, "deep Q-network, with double, dueling, prioritized, n-step, noisy as switches"),
-        ("c51", "C51", DISCRETE, "categorical deep Q-network, distributional on fixed atoms; Rainbow is a preset of it"),
+        (
+            "c51",
+            "C51",
+            DISCRETE,
+            "categorical deep Q-network, distributional on fixed atoms; Rainbow is a preset of it",
+        ),
         ("qrdqn", "QRDQN", DISCRETE, "quantile regression deep Q-network, distributional on fixed quantiles"),
         ("pqn", "PQN", DISCRETE, "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
         ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
+        ("cmaes", "CMAES", ANY, "covariance matrix adaptation of a network's weights: a population plays side by side"),
+        (
+            "openai_es",
+            "OpenAIES",
+            ANY,
+            "OpenAI's evolution strategy: a gradient from mirrored perturbations, with Adam",
+        ),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",

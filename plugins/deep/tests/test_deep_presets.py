@@ -15,7 +15,7 @@ from rlhub_core.hub import default_hub
 from rlhub_core.parts import presets
 from rlhub_core.schedules import resolved
 
-NAMES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
+NAMES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn", "deep/cmaes", "deep/openai_es")
 PRESETS = [
     pytest.param(name, preset, environment, settings, id=f"{name}-{preset}-{environment}")
     for name in NAMES
@@ -26,6 +26,8 @@ PRESETS = [
 FEW: dict[str, Any] = {"buffer_size": 1_000, "learning_starts": 40, "batch_size": 16}
 FEW_EPISODES: dict[str, Any] = {"learning_starts": 2, "batch_size": 16}
 FEW_ROLLOUTS: dict[str, Any] = {"rollout_length": 2, "minibatches": 2}
+FEW_MEMBERS: dict[str, Any] = {"population_size": 4, "episodes": 1}
+FEWER = {"deep/pqn": FEW_ROLLOUTS, "deep/cmaes": FEW_MEMBERS, "deep/openai_es": FEW_MEMBERS}
 
 
 def bound(name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
@@ -56,7 +58,7 @@ def test_a_preset_trains(name: str, preset: str, environment: str, settings: dic
         pytest.importorskip("Box2D", reason="LunarLander needs gymnasium[box2d]")
     hyper_parameters = settings["hyper_parameters"]
     shorter = FEW_EPISODES if hyper_parameters.get("count_in") == "episodes" else FEW
-    shorter = FEW_ROLLOUTS if name == "deep/pqn" else shorter
+    shorter = FEWER.get(name, shorter)
     steps = 64 if environment.startswith("atari/") else 300
     run = rlhub.train(name, environment, preset=preset, steps=steps, num_envs=2, config=shorter, device="cpu")
     algorithm: Any = run.algorithm
