@@ -54,7 +54,7 @@ class PixelConv(nn.Conv2d):
     def forward(self, pixels: Tensor) -> Tensor:
         """Map [B, C, H, W] of any type."""
         weight = self.weight * self.scale if self.scale != 1.0 else self.weight
-        pixels = pixels.contiguous(memory_format=torch.channels_last).to(weight.dtype)
+        pixels = pixels.movedim(1, -1).contiguous().movedim(-1, 1).to(weight.dtype)  # channels last, for vmap too
         return nn.functional.conv2d(pixels, weight, self.bias, self.stride)
 
 
@@ -202,7 +202,7 @@ def make_module(
         images = has_images(space)
         sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
         encode = features(space, layer_norm)
-        width = int(encode(_example(space)).shape[1])
+        width = int(encode(example(space)).shape[1])
         linear = NoisyLinear if noisy else nn.Linear
 
         def tail(outputs: int) -> nn.Sequential:
@@ -263,7 +263,7 @@ def make_heads(
             return _checked(factory(space, sum(widths)), space, sum(widths), noisy=False)
         images, encode = has_images(space), features(space, layer_norm)
         sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
-        sizes = [int(encode(_example(space)).shape[1]), *sizes]
+        sizes = [int(encode(example(space)).shape[1]), *sizes]
 
         def made(head: Head, of: Callable[[int], nn.Module]) -> Any:
             return of(head.outputs) if head.constant is None else Constant(torch.full((head.outputs,), head.constant))
@@ -334,7 +334,7 @@ def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool) -> nn.Mo
     if not isinstance(module, nn.Module):
         raise ConfigError(f"network: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
     try:
-        given = tuple(module.eval()(_example(space)).shape)
+        given = tuple(module.eval()(example(space)).shape)
     except Exception as error:  # whatever a user's code raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"network: it cannot read one observation of {squeezed(space)}: {reason}") from error
@@ -374,10 +374,10 @@ def _initialize(module: nn.Module, how: Initialization, gains: Sequence[float] |
             nn.init.zeros_(layer.bias)
 
 
-def _example(space: Space[Any]) -> Any:
+def example(space: Space[Any]) -> Any:
     """Return a batch of one observation."""
     if isinstance(space, Dict):
-        return {name: _example(part) for name, part in space.items()}
+        return {name: example(part) for name, part in space.items()}
     return torch.as_tensor(space.sample())[None]
 
 

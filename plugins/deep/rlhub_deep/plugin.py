@@ -32,6 +32,13 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
         ("a3c", "A3C", ANY, "asynchronous advantage actor-critic: worker processes on shared weights"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
         ("imitation", "Imitation", ANY, "fits a policy to any teacher: a function, a run, another library's agent"),
+        ("cmaes", "CMAES", ANY, "covariance matrix adaptation of a network's weights: a population plays side by side"),
+        (
+            "openai_es",
+            "OpenAIES",
+            ANY,
+            "OpenAI's evolution strategy: a gradient from mirrored perturbations, with Adam",
+        ),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",

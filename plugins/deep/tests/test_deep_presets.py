@@ -17,7 +17,8 @@ from rlhub_core.schedules import resolved
 
 VALUES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
 POLICIES = ("deep/reinforce", "deep/a2c", "deep/a3c", "deep/ppo", "deep/imitation")
-NAMES = (*VALUES, *POLICIES)
+EVOLUTION = ("deep/cmaes", "deep/openai_es")
+NAMES = (*VALUES, *POLICIES, *EVOLUTION)
 PRESETS = [
     pytest.param(name, preset, environment, settings, id=f"{name}-{preset}-{environment}")
     for name in NAMES
@@ -28,6 +29,7 @@ PRESETS = [
 FEW: dict[str, Any] = {"buffer_size": 1_000, "learning_starts": 40, "batch_size": 16}
 FEW_EPISODES: dict[str, Any] = {"learning_starts": 2, "batch_size": 16}
 FEW_ROLLOUTS: dict[str, Any] = {"rollout_length": 2, "minibatches": 2}
+FEW_MEMBERS: dict[str, Any] = {"population_size": 4, "episodes": 1}
 SHORTER: dict[str, dict[str, Any]] = {
     "deep/pqn": FEW_ROLLOUTS,
     "deep/ppo": FEW_ROLLOUTS,
@@ -35,6 +37,8 @@ SHORTER: dict[str, dict[str, Any]] = {
     "deep/a3c": {"rollout_length": 2, "rollouts_together": 5},
     "deep/reinforce": {"episodes_per_update": 2},
     "deep/imitation": {},
+    "deep/cmaes": FEW_MEMBERS,
+    "deep/openai_es": FEW_MEMBERS,
 }
 ALSO: dict[str, dict[str, Any]] = {  # what no preset can hold
     "deep/imitation": {"teacher": lambda observations, first: np.zeros(len(observations), int)}
