@@ -509,6 +509,11 @@ STUDIES = {
                 {"preset": "hands-on-ml"},
                 lambda: ["core/stop_after:episodes=3200", *rare_checkpoints()],
             ),
+            "deep/reinforce, tuned": Contestant(
+                "deep/reinforce",
+                {"preset": "tuned"},
+                lambda: [TimedEvaluate(every=200_000, episodes=50, num_envs=50, keep_best=True), *rare_checkpoints()],
+            ),
         },
         report_scores,
     ),
