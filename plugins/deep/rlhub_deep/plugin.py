@@ -19,6 +19,9 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
         ("pqn", "PQN", DISCRETE, "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
         ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
+        ("ddpg", "DDPG", CONTINUOUS, "deep deterministic policy gradient, with prioritized, n-step, noise as switches"),
+        ("td3", "TD3", CONTINUOUS, "twin delayed DDPG: the lesser of two critics, delayed actor, smoothed targets"),
+        ("sac", "SAC", CONTINUOUS, "soft actor-critic: a squashed Gaussian policy, its entropy in the return"),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",
