@@ -15,7 +15,8 @@ from rlhub_core.hub import default_hub
 from rlhub_core.parts import presets
 from rlhub_core.schedules import resolved
 
-NAMES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
+CONTINUOUS = ("deep/ddpg", "deep/td3", "deep/sac")
+NAMES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn", *CONTINUOUS)
 PRESETS = [
     pytest.param(name, preset, environment, settings, id=f"{name}-{preset}-{environment}")
     for name in NAMES
@@ -39,7 +40,8 @@ def test_a_preset_binds(name: str, preset: str, environment: str, settings: dict
     assert len(settings["source"]) > 20
     kind, config = bound(name, settings)
     space = Box(0, 255, (4, 84, 84), np.uint8) if "atari" in environment else Box(-1, 1, (4,), np.float32)
-    algorithm = kind(space, Discrete(4), config, seed=0, total_steps=settings["steps"], device="cpu")
+    action_space = Box(-2, 2, (1,), np.float32) if name in CONTINUOUS else Discrete(4)
+    algorithm = kind(space, action_space, config, seed=0, total_steps=settings["steps"], device="cpu")
     for option, given in settings["hyper_parameters"].items():
         value = getattr(algorithm.config, option)
         if isinstance(given, str) and "(" in given:
