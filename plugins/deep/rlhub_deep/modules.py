@@ -236,6 +236,7 @@ def make_heads(
     layer_norm: bool = False,
     initialization: Initialization | None = None,
     factory: Factory | None = None,
+    option: str = "network",
     seed: int,
 ) -> nn.Module:
     """Return a module from observations [B, ...] to the outputs of several heads, its weights drawn from `seed` alone.
@@ -251,6 +252,7 @@ def make_heads(
         layer_norm: normalise before every activation.
         initialization: of the weights, with biases of zero (default: "orthogonal", with the heads' gains).
         factory: the user's own, in place of all that.
+        option: what the factory is called in errors.
         seed: of the weights.
 
     Raises:
@@ -260,7 +262,7 @@ def make_heads(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         if factory is not None:
-            return _checked(factory(space, sum(widths)), space, sum(widths), noisy=False)
+            return _checked(factory(space, sum(widths)), space, sum(widths), False, option)
         images, encode = has_images(space), features(space, layer_norm)
         sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
         sizes = [int(encode(example(space)).shape[1]), *sizes]
@@ -330,16 +332,16 @@ def to_tensors(observations: Any, device: torch.device) -> Any:
     return torch.as_tensor(observations, device=device)
 
 
-def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool) -> nn.Module:
+def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool, option: str = "network") -> nn.Module:
     if not isinstance(module, nn.Module):
-        raise ConfigError(f"network: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
+        raise ConfigError(f"{option}: (observation space, outputs) must give a torch.nn.Module, not {module!r}.")
     try:
         given = tuple(module.eval()(example(space)).shape)
     except Exception as error:  # whatever a user's code raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"network: it cannot read one observation of {squeezed(space)}: {reason}") from error
+        raise ConfigError(f"{option}: it cannot read one observation of {squeezed(space)}: {reason}") from error
     if given != (1, outputs):
-        raise ConfigError(f"network: for one observation it must give shape {(1, outputs)}, not {given}.")
+        raise ConfigError(f"{option}: for one observation it must give shape {(1, outputs)}, not {given}.")
     if noisy and not any(isinstance(layer, NoisyLinear) for layer in module.modules()):
         raise ConfigError("noisy: your network has no noisy layer. Build it of rlhub_deep.noisy.NoisyLinear.")
     return module

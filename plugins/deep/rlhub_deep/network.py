@@ -105,16 +105,28 @@ class Network:
         return outputs
 
     def record(self, observations: Any, rng: np.random.Generator | None = None) -> Tensor:
-        """Return outputs, detached, and remember what `backward` and `action_gradient` need."""
+        """Return outputs, detached, and remember what `backward` needs."""
         if self._noisy:
             draw_noise(self.module, rng)
-        if isinstance(observations, dict) and "action" in observations:  # for `action_gradient`
-            self._action = observations["action"].detach().requires_grad_(not self._by_hand)
-            observations = {**observations, "action": self._action}
         if self._by_hand:
             return self.module.record(observations)  # type: ignore[operator,no-any-return]
         outputs = self._learning(observations) if self.given else self.module(observations)
         self._outputs = outputs.float()
+        return self._outputs.detach()
+
+    def record_actions(self, observations: dict[str, Any], heads: int | None = None) -> Tensor:
+        """Return a critic's outputs [B, heads], detached, and remember what `action_gradient` needs.
+
+        Args:
+            observations: {"action": [B, n], "observation": …}.
+            heads: only the first so many; none: all.
+        """
+        self._action = observations["action"].detach()
+        if isinstance(self.module, Separate) and not self.given:
+            return self.module.record(observations, heads)
+        observations = {**observations, "action": self._action.requires_grad_()}
+        outputs = self._learning(observations) if self.given else self.module(observations)
+        self._outputs = outputs.float()[:, :heads]
         return self._outputs.detach()
 
     def backward(self, gradient: Tensor) -> None:
@@ -134,14 +146,14 @@ class Network:
                 flat.copy_(each)
 
     def action_gradient(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the loss with respect to the part "action" of what was recorded, for critics.
+        """Return the gradient of the loss [B, n] with respect to the actions that were recorded.
 
         Args:
-            gradient: [B, outputs] of the loss with respect to the recorded outputs.
+            gradient: [B, heads] of the loss with respect to the recorded outputs.
         """
         assert self._action is not None
-        if self._by_hand:  # "action" is the first of the parts, in alphabetical order
-            return self.module.backward_to_inputs(gradient)[:, : self._action.shape[1]]  # type: ignore[operator,no-any-return]
+        if isinstance(self.module, Separate) and not self.given:  # "action" is first, in alphabetical order
+            return self.module.backward_to_inputs(gradient, self._action.shape[1])
         assert self._outputs is not None
         (found,) = torch.autograd.grad(self._outputs, self._action, gradient)
         self._outputs = None

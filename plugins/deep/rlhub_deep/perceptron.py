@@ -7,7 +7,7 @@ For layers of a few hundred units on a CPU, autograd's bookkeeping costs more th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,35 @@ ACTIVATIONS = {
         lambda x: np.where(x > 0, x, np.expm1(x)),
     ),
 }
+
+
+# torch multiplies with MKL, which takes twice as long as oneDNN on AMD's processors with AVX-512
+_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+ONEDNN = torch.ops.mkldnn._linear_pointwise.default if _there else None
+LARGE = 2**21  # multiplications from which oneDNN's longer call pays
+FEW = 32  # columns
+
+
+def affine(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return inputs [B, m] times the transpose of weight [n, m], and bias [n]."""
+    if _suits_onednn(inputs, len(weight)):
+        return ONEDNN(inputs, weight, bias, "none", [], "")  # type: ignore[misc,no-any-return]
+    return linear(inputs, weight, bias)
+
+
+def write_product(gradient: Tensor, inputs: Tensor, out: Tensor) -> None:
+    """Write the transpose of gradient [B, n] times inputs [B, m]: the gradient of a weight."""
+    if inputs.shape[1] < FEW:  # of four inputs, this way takes a quarter of the time
+        out.copy_(torch.mm(inputs.t(), gradient).t())
+    elif inputs.dtype != out.dtype or _suits_onednn(inputs, len(out)):
+        out.copy_(affine(gradient.t(), inputs.t()))
+    else:
+        torch.mm(gradient.t(), inputs, out=out)
+
+
+def _suits_onednn(inputs: Tensor, columns: int) -> bool:
+    large = ONEDNN is not None and inputs.numel() * columns >= LARGE
+    return large and inputs.dtype == torch.float32 and inputs.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class Perceptron(nn.Module):
@@ -86,23 +115,19 @@ class Perceptron(nn.Module):
         for index in range(len(weights) - 1, -1, -1):
             inputs, (weight, _) = self._inputs[index], weights[index]  # [B, layer's inputs]
             gradient = gradient.to(weight.dtype)
-            if weight.dtype == torch.float32:
-                torch.mm(gradient.t(), inputs, out=into[2 * index])
-            else:
-                into[2 * index].copy_(torch.mm(gradient.t(), inputs))
+            write_product(gradient, inputs, into[2 * index])
             torch.sum(gradient, 0, dtype=torch.float32, out=into[2 * index + 1])
             if index:
-                gradient = self.activation.gradient(torch.mm(gradient, weight), inputs)
+                gradient = self.activation.gradient(affine(gradient, weight.t()), inputs)
 
     @torch.no_grad()
-    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the encoded inputs [B, sizes[0]], given that of the recorded outputs."""
-        for index in range(len(self.weights) - 1, -1, -1):
+    def backward_to_inputs(self, gradient: Tensor, count: int) -> Tensor:
+        """Return the gradient of the first encoded inputs [B, count], given that of the recorded outputs."""
+        for index in range(len(self.weights) - 1, 0, -1):
             weight = self.weights[index][0]
-            gradient = torch.mm(gradient.to(weight.dtype), weight)
-            if index:
-                gradient = self.activation.gradient(gradient, self._inputs[index])
-        return gradient.float()
+            gradient = self.activation.gradient(affine(gradient.to(weight.dtype), weight.t()), self._inputs[index])
+        weight = self.weights[0][0]
+        return torch.mm(gradient.to(weight.dtype), weight[:, :count]).float()
 
     def of_arrays(self) -> ArrayFunction | None:
         """Return what maps arrays to arrays, where observations are vectors of floats."""
@@ -115,9 +140,9 @@ class Perceptron(nn.Module):
         *hidden, last = self.weights
         for weight, bias in hidden:
             inputs.append(x := x.to(weight.dtype))
-            x = self.activation.of_tensor(linear(x, weight, bias))
+            x = self.activation.of_tensor(affine(x, weight, bias))
         inputs.append(x := x.to(last[0].dtype))
-        return linear(x, *last)
+        return affine(x, *last)
 
 
 class Constant(nn.Module):
@@ -137,7 +162,7 @@ class Constant(nn.Module):
         """Write the gradient of the numbers, given that of the recorded outputs."""
         torch.sum(gradient, 0, out=into[0])
 
-    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
+    def backward_to_inputs(self, gradient: Tensor, count: int) -> Tensor:
         """Return 0, for any inputs."""
         return torch.zeros((), device=gradient.device)
 
@@ -168,10 +193,10 @@ class Separate(nn.Module):
         return torch.cat([head(inputs).float() for head in self.heads], 1)
 
     @torch.no_grad()
-    def record(self, observations: Any) -> Tensor:
-        """Map as `forward` does, without autograd, and remember what `backward` needs."""
+    def record(self, observations: Any, heads: int | None = None) -> Tensor:
+        """Map as `forward` does, without autograd, and remember what `backward` needs; only the first `heads`."""
         inputs = self.encode(observations)
-        return torch.cat([head.record(inputs).float() for head in self.heads], 1)
+        return torch.cat([head.record(inputs).float() for head in islice(self.heads, heads)], 1)
 
     @torch.no_grad()
     def backward(self, gradient: Tensor, into: Sequence[Tensor]) -> None:
@@ -181,10 +206,14 @@ class Separate(nn.Module):
             head.backward(part, into[begin : begin + count])
             begin += count
 
-    def backward_to_inputs(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the encoded inputs [B, features], given that of the recorded outputs."""
-        parts = zip(self.heads, torch.split(gradient, self.widths, 1), strict=True)
-        return torch.stack([head.backward_to_inputs(part) for head, part in parts]).sum(0)
+    def backward_to_inputs(self, gradient: Tensor, count: int) -> Tensor:
+        """Return the gradient of the first encoded inputs [B, count], given that of the recorded outputs."""
+        found, begin = torch.zeros(len(gradient), count, device=gradient.device), 0
+        for head, width in zip(self.heads, self.widths, strict=True):
+            if begin < gradient.shape[1]:  # else it was not recorded
+                found += head.backward_to_inputs(gradient[:, begin : begin + width], count)
+            begin += width
+        return found
 
     def of_arrays(self) -> ArrayFunction | None:
         """Return what maps arrays to arrays, where observations are vectors of floats."""

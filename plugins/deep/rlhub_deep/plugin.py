@@ -14,31 +14,19 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
     """Offer `deep/…`."""
     for name, target, actions, description in (
         ("dqn", "DQN", DISCRETE, "deep Q-network, with double, dueling, prioritized, n-step, noisy as switches"),
-        (
-            "c51",
-            "C51",
-            DISCRETE,
-            "categorical deep Q-network, distributional on fixed atoms, with Rainbow as a preset",
-        ),
+        ("c51", "C51", DISCRETE, "categorical deep Q-network, distributional on fixed atoms; with Rainbow as a preset"),
         ("qrdqn", "QRDQN", DISCRETE, "quantile regression deep Q-network, distributional on fixed quantiles"),
         ("pqn", "PQN", DISCRETE, "parallelised Q-network: many environments, λ-returns, no replay, no target network"),
-        (
-            "reinforce",
-            "Reinforce",
-            ANY,
-            "policy gradient of whole episodes, with a baseline as a switch",
-        ),
+        ("reinforce", "Reinforce", ANY, "policy gradient of whole episodes, with a baseline as a switch"),
         ("a2c", "A2C", ANY, "advantage actor-critic: many environments in step, an update for every rollout"),
         ("a3c", "A3C", ANY, "asynchronous advantage actor-critic: worker processes on shared weights"),
         ("ppo", "PPO", ANY, "proximal policy optimisation: several passes over a rollout, clipped"),
-        ("imitation", "Imitation", ANY, "fits a policy to any teacher: a function, a run, another library's agent"),
-        ("cmaes", "CMAES", ANY, "covariance matrix adaptation of a network's weights: a population plays side by side"),
-        (
-            "openai_es",
-            "OpenAIES",
-            ANY,
-            "OpenAI's evolution strategy: a gradient from mirrored perturbations, with Adam",
-        ),
+        ("imitation", "Imitation", ANY, "fits a policy to any teacher: a function, or a run of any algorithm"),
+        ("ddpg", "DDPG", CONTINUOUS, "deep deterministic policy gradient, with prioritized, n-step, noise as switches"),
+        ("td3", "TD3", CONTINUOUS, "twin delayed DDPG: the lesser of two critics, delayed actor, smoothed targets"),
+        ("sac", "SAC", CONTINUOUS, "soft actor-critic: a squashed Gaussian policy, its entropy in the return"),
+        ("cmaes", "CMAES", ANY, "covariance matrix adaptation of a network's weights: populations side by side"),
+        ("openai_es", "OpenAIES", ANY, "OpenAI's evolution strategy: a gradient from mirrored draws, with Adam"),
     ):
         yield AlgorithmSpec(
             f"deep/{name}",

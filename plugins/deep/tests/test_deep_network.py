@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from rlhub_deep.modules import Activation, Head, make_heads, make_module
 from rlhub_deep.network import Network, Optimizer
 from torch import Tensor, nn
@@ -33,6 +33,28 @@ def networks(precision: Any = "fp32") -> dict[str, Network]:
         "heads image": make_heads(IMAGE, HEADS, hidden_sizes=HIDDEN, seed=0),
     }
     return {name: Network(module, precision) for name, module in made.items()}
+
+
+BOTH = Dict({"action": Box(-1, 1, (2,), np.float32), "observation": VECTOR})
+SEEN = Dict({"action": Box(-1, 1, (2,), np.float32), "observation": IMAGE})
+
+
+def critics(precision: Any = "fp32") -> dict[str, Network]:
+    """Return twin critics of every kind of module."""
+    heads = [Head(1), Head(1)]
+    made: dict[str, nn.Module] = {
+        "perceptrons": make_heads(BOTH, heads, hidden_sizes=HIDDEN, activation="relu", seed=0),
+        "tanh": make_heads(BOTH, heads, hidden_sizes=(5, 6, 7), activation="tanh", seed=0),
+        "linear": make_heads(BOTH, heads, hidden_sizes=(), seed=0),
+        "layer_norm": make_heads(BOTH, heads, hidden_sizes=HIDDEN, layer_norm=True, seed=0),
+        "image": make_heads(SEEN, heads, hidden_sizes=HIDDEN, seed=0),
+    }
+    return {name: Network(module, precision) for name, module in made.items()}
+
+
+def seen(name: str, count: int = 16) -> dict[str, Tensor]:
+    """Return actions and observations for critics."""
+    return {"action": torch.rand(count, 2) * 2 - 1, "observation": observations(name, count)}
 
 
 def observations(name: str, count: int = 16) -> Tensor:
@@ -174,6 +196,103 @@ def test_a_users_module_is_in_train_mode_only_while_it_learns() -> None:
     assert network(inputs).all()
     assert not network.record(inputs).all()
     assert network(inputs).all()
+
+
+# critics
+
+
+@pytest.mark.parametrize("heads", [None, 1, 2])
+@pytest.mark.parametrize("name", critics())
+def test_the_gradient_of_actions_is_autograds(name: str, heads: int | None) -> None:
+    network, given = critics()[name], seen(name)
+    gradient = torch.randn(16, heads or 2)
+    network.gradient.fill_(7.0)
+    action = given["action"].clone().requires_grad_()
+    outputs = network.module(given | {"action": action})[:, :heads]
+    (expected,) = torch.autograd.grad(outputs, action, gradient)
+    recorded = network.record_actions(given, heads)
+    found = network.action_gradient(gradient)
+    torch.testing.assert_close(recorded, outputs.detach())
+    torch.testing.assert_close(found, expected)
+    assert not any(tensor.requires_grad for tensor in (recorded, found, given["action"]))
+    assert (network.gradient == 7).all()  # the weights' is left alone
+
+
+@pytest.mark.parametrize("name", critics())
+def test_the_gradient_of_critics_is_autograds_whatever_was_recorded_before(name: str) -> None:
+    network, given, gradient = critics()[name], seen(name), torch.randn(16, 2)
+    network.record_actions(seen(name, 5), 1)
+    network.record(given)
+    network.backward(gradient)
+    torch.testing.assert_close(network.gradient, autograd(network, given, gradient))
+
+
+@pytest.mark.parametrize("name", ["perceptrons", "image"])
+def test_bf16_gives_nearly_the_gradient_of_actions_that_fp32_does(name: str) -> None:
+    given, found = seen(name, 64), []
+    for network in (critics()[name], critics("bf16")[name]):
+        network.record_actions(given)
+        found.append(network.action_gradient(torch.ones(64, 2)).flatten())
+    exact, rounded = found
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert nn.functional.cosine_similarity(exact, rounded, dim=0) > 0.99
+
+
+def test_a_users_critic_is_asked_for_the_gradient_of_actions() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.dropout = nn.Linear(2, 2), nn.Dropout(0.5)
+
+        def forward(self, both: Any) -> Tensor:
+            return self.dropout(self.layer(both["action"]) * both["observation"][:, :1])  # type: ignore[no-any-return]
+
+    network, given = Network(Own(), given=True), seen("own", 400)
+    outputs, weight = network.record_actions(given), next(network.module.parameters())
+    kept = (outputs != 0).float() * 2
+    assert 0.4 < (outputs != 0).float().mean() < 0.6  # in training mode
+    expected = (kept * given["observation"][:, :1]) @ weight
+    torch.testing.assert_close(network.action_gradient(torch.ones(400, 2)), expected.detach())
+
+
+def test_observations_with_a_part_called_action_are_no_critics() -> None:
+    for kind in (Discrete(3), Dict({"way": Box(-1, 1, (2,), np.float32)})):
+        space = Dict({"action": kind, "place": VECTOR})
+        space.seed(0)
+        sample = space.sample()
+        inner = sample["action"]
+        action = {"way": torch.as_tensor(inner["way"])[None]} if isinstance(inner, dict) else torch.tensor([inner])
+        given = {"action": action, "place": torch.as_tensor(sample["place"])[None]}
+        network = Network(make_module(space, [3], layer_norm=True, seed=0))
+        network.backward(torch.ones_like(network.record(given)))
+        assert network.gradient.any()
+
+
+# products so large that another library takes them
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_gradients_of_large_layers_are_autograds(activation: Activation) -> None:
+    space, wide = Box(-1, 1, (40,), np.float32), (300, 260)
+    network = Network(make_module(space, [3], hidden_sizes=wide, activation=activation, seed=1))
+    inputs, gradient = torch.randn(270, 40), torch.randn(270, 3)
+    outputs = network.record(inputs)
+    network.backward(gradient)
+    torch.testing.assert_close(outputs, network.module(inputs).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.gradient, autograd(network, inputs, gradient), rtol=1e-4, atol=1e-4)
+    critic = Network(make_heads(BOTH, [Head(1), Head(1)], hidden_sizes=wide, activation=activation, seed=1))
+    given = seen("large", 270)
+    critic.record_actions(given)
+    action = given["action"].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(critic.module(given | {"action": action}), action, gradient[:, :2])
+    torch.testing.assert_close(critic.action_gradient(gradient[:, :2]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_large_network_is_differentiable_by_torch() -> None:
+    network = Network(make_module(VECTOR, [3], hidden_sizes=(300, 260), seed=1))
+    loss = network.module(torch.randn(270, 4)).square().sum()
+    assert all(gradient.any() for gradient in torch.autograd.grad(loss, list(network.module.parameters())))
 
 
 # bf16

@@ -17,8 +17,9 @@ from rlhub_core.schedules import resolved
 
 VALUES = ("deep/dqn", "deep/c51", "deep/qrdqn", "deep/pqn")
 POLICIES = ("deep/reinforce", "deep/a2c", "deep/a3c", "deep/ppo", "deep/imitation")
+CONTINUOUS = ("deep/ddpg", "deep/td3", "deep/sac")
 EVOLUTION = ("deep/cmaes", "deep/openai_es")
-NAMES = (*VALUES, *POLICIES, *EVOLUTION)
+NAMES = (*VALUES, *POLICIES, *CONTINUOUS, *EVOLUTION)
 PRESETS = [
     pytest.param(name, preset, environment, settings, id=f"{name}-{preset}-{environment}")
     for name in NAMES
