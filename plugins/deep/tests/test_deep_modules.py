@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
-from rlhub_deep.modules import choose_device, is_image, make_module
+from rlhub_deep.modules import Head, choose_device, is_image, make_heads, make_module
 from rlhub_deep.network import Network
 from rlhub_deep.noisy import NoisyLinear, draw_noise
 from torch import Tensor, nn
@@ -321,3 +321,65 @@ def test_the_nature_network_computes_what_is_written_here(layer_norm: bool) -> N
         expected = nn.functional.linear(x.relu(), last.weight, last.bias)
         torch.testing.assert_close(module(images.to(torch.uint8)), expected, rtol=1e-4, atol=1e-5)
     assert not norms
+
+
+# heads of policies and critics
+
+HEADS = [Head(3, 0.01), Head(2, constant=-0.5), Head(1)]
+
+
+def test_heads_share_nothing_but_on_images() -> None:
+    vector = make_heads(VECTOR, HEADS, seed=0)
+    assert [(layer.in_features, layer.out_features) for layer in linear(vector)] == [
+        *[(4, 64), (64, 64), (64, 3)],
+        *[(4, 64), (64, 64), (64, 1)],
+    ]
+    image = make_heads(ATARI, HEADS, hidden_sizes=(32, 16), seed=0)
+    assert [(layer.in_features, layer.out_features) for layer in linear(image)] == [
+        (3136, 32), (32, 16), (16, 3), (16, 1)
+    ]  # fmt: skip
+    assert (count(image, nn.Conv2d), count(image, nn.Tanh)) == (3, 0)
+    assert count(make_heads(VECTOR, HEADS, layer_norm=True, seed=0), nn.LayerNorm) == 4
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("space", [VECTOR, ATARI, Dict({"seen": COLOUR, "speed": VECTOR})])
+def test_a_constant_head_is_what_it_begins_as_whatever_is_seen(space: Any, layer_norm: bool) -> None:
+    module = make_heads(space, HEADS, layer_norm=layer_norm, hidden_sizes=(8,), seed=0)
+    outputs = module(sampled(space, 5))
+    assert outputs.shape == (5, 6)
+    assert outputs[:, 3:5].tolist() == [[-0.5, -0.5]] * 5
+    assert outputs[:, :3].abs().max() < outputs[:, 5].abs().max()  # 0.01 beside 1
+
+
+def test_heads_begin_orthogonal_with_their_gains() -> None:
+    for module in (make_heads(VECTOR, HEADS, seed=0), make_heads(ATARI, HEADS, hidden_sizes=(64, 64), seed=0)):
+        *_, policy, value = layers = [layer for layer in linear(module) if layer.out_features in (3, 1)]
+        assert len(layers) == 2
+        torch.testing.assert_close(policy.weight @ policy.weight.t(), 1e-4 * torch.eye(3), atol=1e-9, rtol=1e-4)
+        torch.testing.assert_close(value.weight @ value.weight.t(), torch.eye(1))
+        hidden = next(layer for layer in linear(module) if layer.out_features == layer.in_features == 64)
+        torch.testing.assert_close(hidden.weight @ hidden.weight.t(), 2 * torch.eye(64), atol=1e-5, rtol=1e-4)
+        assert not any(layer.bias.any() for layer in linear(module))
+    plain = make_heads(VECTOR, HEADS, initialization="pytorch", seed=0)
+    assert any(layer.bias.any() for layer in linear(plain))
+
+
+def test_heads_are_drawn_from_their_seed_alone() -> None:
+    one, other, third = (make_heads(VECTOR, HEADS, seed=seed) for seed in (1, 1, 2))
+    observations = sampled(VECTOR, 4)
+    assert torch.equal(one(observations), other(observations))
+    assert not torch.equal(one(observations), third(observations))
+
+
+def test_a_users_heads_are_one_module() -> None:
+    asked: list[Any] = []
+
+    def factory(space: Any, outputs: int) -> nn.Module:
+        asked.append((space, outputs))
+        return nn.Linear(4, outputs)
+
+    assert make_heads(VECTOR, HEADS, factory=factory, seed=0)(torch.zeros(2, 4)).shape == (2, 6)
+    assert asked == [(VECTOR, 6)]
+    with pytest.raises(ConfigError, match=r"for one observation it must give shape \(1, 6\), not \(1, 5\)"):
+        make_heads(VECTOR, HEADS, factory=lambda space, outputs: nn.Linear(4, 5), seed=0)
