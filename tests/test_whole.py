@@ -45,8 +45,9 @@ def run_page(page: Path, folder: Path) -> str:
     return result.stdout
 
 
-def test_the_page_about_policies_does_what_it_says(tmp_path: Path) -> None:
-    assert run_page(ROOT / "docs" / "policies.md", tmp_path).endswith("1 blocks ran\n")
+@pytest.mark.parametrize("page", ["policies", "evolution"])
+def test_a_page_of_the_docs_does_what_it_says(tmp_path: Path, page: str) -> None:
+    assert run_page(ROOT / "docs" / f"{page}.md", tmp_path).endswith("1 blocks ran\n")
 
 
 def test_a_run_of_another_library_teaches(tmp_path: Path) -> None:
