@@ -438,6 +438,11 @@ def rare_checkpoints() -> list[Any]:
     return ["core/checkpoint:every=50000"]
 
 
+def keep_best(every: int) -> Callable[[], list[Any]]:
+    """Return what makes callbacks that keep the checkpoint of the best evaluation."""
+    return lambda: [TimedEvaluate(every=every, episodes=50, num_envs=50, keep_best=True), *rare_checkpoints()]
+
+
 STUDIES = {
     "cartpole": Study(
         "CartPole-v1",
@@ -527,7 +532,7 @@ STUDIES = {
         "LunarLander-v3",
         "Learning: policies on LunarLander-v3",
         {
-            "deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, rare_checkpoints),
+            "deep/ppo, tuned": Contestant("deep/ppo", {"preset": "tuned"}, keep_best(50_000)),
             "deep/reinforce, hands-on-ml": Contestant(
                 "deep/reinforce",
                 {"preset": "hands-on-ml"},
@@ -536,7 +541,7 @@ STUDIES = {
             "deep/reinforce, tuned": Contestant(
                 "deep/reinforce",
                 {"preset": "tuned"},
-                lambda: [TimedEvaluate(every=200_000, episodes=50, num_envs=50, keep_best=True), *rare_checkpoints()],
+                keep_best(200_000),
             ),
         },
         report_scores,
