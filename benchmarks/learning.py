@@ -539,7 +539,7 @@ STUDIES = {
             for name in ("ddpg", "td3", "sac", "ppo")
         },
         report_scores,
-        remark="The last policy is measured. RL Zoo publishes about -152 for the first three (20,000 steps, one run each).",
+        remark="The last policy is measured. RL Zoo publishes about -152 for the first three (20,000 steps, one run).",
     ),
     "breakout-ppo": Study(
         "atari/Breakout-v0",
