@@ -45,8 +45,7 @@ ACTIVATIONS = {
 
 
 # torch multiplies with MKL, which takes twice as long as oneDNN on AMD's processors with AVX-512
-_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-ONEDNN = torch.ops.mkldnn._linear_pointwise.default if _there else None
+ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 LARGE = 2**21  # multiplications from which oneDNN's longer call pays
 FEW = 32  # columns
 
@@ -54,7 +53,8 @@ FEW = 32  # columns
 def affine(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return inputs [B, m] times the transpose of weight [n, m], and bias [n]."""
     if _suits_onednn(inputs, len(weight)):
-        return ONEDNN(inputs, weight, bias, "none", [], "")  # type: ignore[misc,no-any-return]
+        product: Tensor = ONEDNN(inputs, weight, bias, "none", [], "")
+        return product
     return linear(inputs, weight, bias)
 
 

@@ -65,14 +65,14 @@ class SAC(OffPolicy):
         return metrics
 
     def next_value(self, observation: Any) -> Tensor:
-        """Return min Q'(s', a') - α log π(a'|s') [N], for a' drawn from the policy (equations 3 and 5)."""
+        """Return min Q'(s', a') - α log π(a'|s') [N], for a' drawn from the policy (section 4.2)."""
         outputs = self.network(observation)
         action, log_prob = squashed_gaussian(outputs, self.normal(outputs))
         values = self.target_critic({"action": action, "observation": observation})
         return values.amin(1) - self.coefficient * log_prob
 
     def improve_actor(self, observation: Any) -> dict[str, float]:
-        """Take a step down α log π(a|s) - min Q(s, a), the mean over the batch (equation 9)."""
+        """Take a step down α log π(a|s) - min Q(s, a), the mean over the batch (section 4.2)."""
         coefficient, outputs = self.coefficient, self.network.record(observation)
         normal = self.normal(outputs)
         action, log_prob = squashed_gaussian(outputs, normal)
@@ -90,9 +90,9 @@ class SAC(OffPolicy):
         return metrics
 
     def improve_coefficient(self, entropy: float) -> None:
-        """Take a step down log α (H - H̄): α falls where the entropy is above its target (equation 18).
+        """Take a step down log α (H - H̄): α falls where the entropy is above its target (section 5).
 
-        As in the authors' code, it is log α that stands in the loss, where equation 18 has α.
+        As in the authors' code, it is log α that stands in the loss, where the paper has α.
         """
         target = value(self.config.target_entropy, self.steps)
         self.log_coefficient.gradient.fill_(entropy - (-self.bounds.size if target is None else target))
@@ -115,14 +115,15 @@ class SAC(OffPolicy):
 
     def normal(self, outputs: Tensor) -> Tensor:
         """Return noise [N, n] for the actions of network outputs [N, 2n]."""
-        return self._tensors(self.rng.standard_normal((len(outputs), outputs.shape[1] // 2), np.float32))  # type: ignore[no-any-return]
+        noise: Tensor = self._tensors(self.rng.standard_normal((len(outputs), self.bounds.size), np.float32))
+        return noise
 
 
 def squashed_gaussian(outputs: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
     """Return actions tanh(u) [N, n], u = μ + σ ε, and the logarithms of their densities [N].
 
-    log π = Σ log N(u; μ, σ) - log(1 - tanh² u) (Haarnoja et al. 2018b, appendix C, equation 26), where the latter is
-    written as 2 (log 2 - u - softplus(-2 u)), which is exact where tanh² u rounds to 1.
+    log π = Σ log N(u; μ, σ) - log(1 - tanh² u) (appendix C of the paper), where the latter is written as
+    2 (log 2 - u - softplus(-2 u)), which is exact where tanh² u rounds to 1.
 
     Args:
         outputs: [N, 2n] μ and log σ.

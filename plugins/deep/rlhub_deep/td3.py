@@ -46,7 +46,7 @@ class TD3(DDPG):
         return metrics
 
     def target_action(self, observation: Any) -> Tensor:
-        """Return μ'(s') with clipped noise [N, size] (equation 14)."""
+        """Return μ'(s') with clipped noise [N, size] (section 5.3)."""
         action = super().target_action(observation)
         scale, limit = (value(each, self.steps) for each in (self.config.target_noise, self.config.target_noise_clip))
         noise = scale * self.rng.standard_normal(tuple(action.shape), np.float32)

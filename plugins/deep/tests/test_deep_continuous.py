@@ -227,7 +227,7 @@ def test_what_is_played_is_what_is_stored(kind: Any) -> None:
         taken: list[Any] = []
 
         def step(self, action: Any) -> Any:
-            assert self.action_space.contains(action)
+            assert self.action_space.contains(np.asarray(action))
             self.taken.append(float(action))
             return super().step(np.array([action]))
 
@@ -315,6 +315,13 @@ def test_an_update_of_the_critic_by_hand(kind: Any) -> None:
     assert metrics["critic_gradient_norm"] == pytest.approx(float(np.linalg.norm(slopes)))
     assert metrics["value_mean"] == pytest.approx(1.5 if kind is DDPG else 1)
     assert torch.equal(algorithm.network.weights, before)
+
+
+def test_twin_critics_share_a_priority() -> None:
+    config = {"prioritized": True, "priority_alpha": 1.0, "learning_starts": NEVER}
+    algorithm = filled(lined(TD3, **config))
+    algorithm.improve_critic(batch(target=(2.5, 0.5)))  # errors 0.5 and -0.5, -0.5 and -1.5
+    assert algorithm.replay.tree[[0, 1]].tolist() == pytest.approx([0.5, 1.0], abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", [DDPG, TD3])

@@ -97,8 +97,8 @@ OWN: dict[str, dict[str, Any]] = {"ddpg": {"noise_scale": 0.5}, "td3": {"noise_s
 FIXED = {"sac": {"entropy_coefficient": 0.0}}
 VALUES: dict[Any, dict[float, float]] = {
     Probe: {0: 1},
-    CutOff: {0: 2},
     ObservationValue: {-1: -1, 1: 1},
+    CutOff: {0: 2},
     DiscountedValue: {0: 0.5, 1: 1},
 }
 BEST: dict[float, float] = {-1: 1, 1: 2}
@@ -116,8 +116,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("probe", VALUES)
-@pytest.mark.parametrize("name", NAMES)
+# the last two hold what is in the others
+@pytest.mark.parametrize(
+    ("name", "probe"), [(name, probe) for name in NAMES for probe in list(VALUES)[0 if name == "ddpg" else 2 :]]
+)
 def test_the_value_is_found(name: str, probe: Any) -> None:
     config = QUICK | OWN[name] | FIXED.get(name, {})
     run = rlhub.train(f"deep/{name}", probe, steps=500, num_envs=2, config=config)
