@@ -526,7 +526,7 @@ STUDIES = {
             "deep/reinforce, tuned": Contestant(
                 "deep/reinforce",
                 {"preset": "tuned"},
-                keep_best(200_000),
+                keep_best(100_000),
             ),
         },
         report_scores,
