@@ -133,11 +133,14 @@ class Collector:
             seed: of the new collector.
 
         Raises:
-            EnvironmentContractError: where the environments are stepped by one native or remote implementation.
+            EnvironmentContractError: where the environments are stepped by one native or remote implementation, or are
+                wrapped together.
         """
-        if not isinstance(self.env.unwrapped, SyncVectorEnv):
-            raise EnvironmentContractError(f"The environments of {self.env} cannot be taken apart. {_MAKE_SYNC}")
-        alone = self.env.unwrapped.envs[env]
+        if not isinstance(self.env, SyncVectorEnv):
+            raise EnvironmentContractError(
+                f"The environments of {self.env} cannot be taken apart. {_MAKE_SYNC} Wrappers go around single ones."
+            )
+        alone = self.env.envs[env]
         return Collector(
             SyncVectorEnv([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
             seed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from rlhub_core import Collector, ConfigError, Progress, TrainingError, option
 from rlhub_core.protocol import Episode
@@ -27,7 +29,8 @@ from rlhub_deep.a2c import A2C, A2CConfig
 from rlhub_deep.actor_critic import explained_variance
 from rlhub_deep.modules import choose_device
 
-PATIENCE = 5.0  # seconds that a worker has to end when it is asked to
+PATIENCE = 5.0  # seconds until a process that has gone has an exit code
+ALIVE = 1.0  # seconds between two times that an idle worker looks whether the run is alive
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class A3C(A2C):
         if chosen.type != "cpu":
             raise ConfigError(f"deep/a3c shares weights between processes in the CPU's memory, not on {chosen}.")
         super().__init__(*spaces_and_config, device="cpu", **making)
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.module.modules()):
+            raise ConfigError("deep/a3c shares weights alone: your network's BatchNorm would not learn. Use LayerNorm.")
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Have workers play and learn, and say now and then what they did.
@@ -90,8 +95,13 @@ class A3C(A2C):
         everyone, self.network = self.network, self.network.copy()
         self.rng = np.random.default_rng((self.seed, env, self.steps))
         while True:
-            self.steps, begun, measured = questions.recv(), collector.steps, []
+            asked = _question(questions)
+            if asked is None:
+                return
+            self.steps, begun, measured = asked, collector.steps, []
             for _ in range(self.config.rollouts_together):
+                if _orphaned():
+                    return
                 self.network.weights.copy_(everyone.weights)
                 self.network.round()
                 rollout = self.collect(collector)
@@ -150,14 +160,10 @@ class Worker:
         return report
 
     def end(self) -> None:
-        """End it, by force where it does not listen."""
+        """End it, wherever it is."""
         self.questions.close()
-        if self.process.is_alive():
-            self.process.terminate()
-            self.process.join(PATIENCE)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self.process.kill()
+        self.process.join()
 
 
 def _answers(workers: list[Worker]) -> list[Report]:
@@ -172,17 +178,30 @@ def _answers(workers: list[Worker]) -> list[Report]:
 
 
 def _work(agent: A3C, collector: Collector, env: int, workers: int, questions: Connection) -> None:
-    """Be a worker process: it ends when the run closes the connection, and leaves Ctrl-C to the run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Be a worker process: it leaves signals to the run, and ends with it."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     torch.set_num_threads(1)
     try:
         agent.work(collector, env, workers, questions)
-    except (EOFError, BrokenPipeError):
-        return
     except BaseException as error:
         traceback.print_exc()
         questions.send(f"{type(error).__name__}: {error}")
+
+
+def _question(questions: Connection) -> int | None:
+    """Return at which step the run wants to go on, or None where it is no more."""
+    while not questions.poll(ALIVE):
+        if _orphaned():
+            return None
+    steps: int = questions.recv()
+    return steps
+
+
+def _orphaned() -> bool:
+    """Return whether the run was killed: then another process has adopted its workers."""
+    parent = multiprocessing.parent_process()
+    return parent is None or os.getppid() != parent.pid
 
 
 def _means(reports: list[Report]) -> dict[str, float]:

@@ -94,14 +94,15 @@ class Categorical:
         """Return how likely actions [B] are."""
         log, taken = outputs.log_softmax(1), actions[:, None]
         probability = log.exp()
-        entropy = -(probability * log).sum(1)
+        surprise = torch.special.entr(probability)  # -p log p, and 0 where an action is impossible
+        entropy = surprise.sum(1)
 
         def backward(log_prob_gradient: Tensor, entropy_gradient: float) -> Tensor:
             slope = log_prob_gradient[:, None]
             gradient = probability * -slope
             gradient.scatter_add_(1, taken, slope)  # ∂ log π(a) / ∂ logits is 1 at a, less the probabilities
             if entropy_gradient:
-                gradient -= entropy_gradient * probability * (log + entropy[:, None])
+                gradient += entropy_gradient * (surprise - probability * entropy[:, None])
             return gradient
 
         return Score(log.gather(1, taken)[:, 0], entropy, backward)
@@ -203,7 +204,8 @@ class Gaussian:
         def backward(log_prob_gradient: Tensor, entropy_gradient: float) -> Tensor:
             slope = log_prob_gradient[:, None]
             of_deviation = slope * (deviations.square() - 1) + entropy_gradient
-            return torch.cat([slope * deviations * scale, of_deviation * (given >= self.least)], 1)
+            free = (given >= self.least) | (of_deviation < 0)  # what is too small already may only grow
+            return torch.cat([slope * deviations * scale, of_deviation * free], 1)
 
         return Score(log_prob, (log_deviation + (0.5 + LOG_ROOT_2PI)).sum(1), backward)
 

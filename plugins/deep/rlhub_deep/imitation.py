@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from torch import Tensor
 
 import rlhub_core as rlhub
-from rlhub_core import Actor, Collector, ConfigError, Progress, RlhubError, Scheduled, option
+from rlhub_core import Actor, Collector, ConfigError, Progress, RlhubError, Scheduled, option, state
+from rlhub_core.errors import squeezed
 from rlhub_core.evaluation import check_same_spaces
 from rlhub_core.schedules import value, whole
 from rlhub_deep.modules import to_tensors
@@ -45,6 +48,7 @@ class ImitationConfig(PolicyConfig):
     minibatches: Scheduled[int] = option(1, "updates a pass", minimum=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.teacher is not None and self.teacher_run is not None:
             raise ConfigError("deep/imitation learns from one teacher: pass teacher or teacher_run, not both.")
 
@@ -68,7 +72,8 @@ class Imitation(PolicyLearner):
                 "deep/imitation needs a teacher: teacher=(observations, first) -> actions, or teacher_run=runs/…."
             )
         super().__init__(observation_space, action_space, config, **making)
-        self.action_shape = action_space.shape
+        self.action_space = action_space
+        self.teacher_step: int | None = None  # of the run that teaches, so that a resumed one has the same teacher
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act for a rollout, asking the teacher at every step, then learn from its answers."""
@@ -105,24 +110,43 @@ class Imitation(PolicyLearner):
                 outputs = self.network.record(taken(lessons.observation, chosen))
                 score = self.policy.score(outputs, lessons.action[chosen])
                 losses.append(-score.log_prob.mean().item())  # the cross-entropy of the teacher's actions
-                self.network.backward(score.backward(torch.full((len(chosen),), -1 / len(chosen)), 0.0))
+                self.network.backward(score.backward(torch.full_like(score.log_prob, -1 / len(chosen)), 0.0))
                 norms.append(self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step)))
         return {"cross_entropy": float(np.mean(losses)), "gradient_norm": float(np.mean(norms))}
 
     def _answers(self, teacher: Actor, collector: Collector) -> NDArray[Any]:
-        said = np.asarray(teacher(collector.observations, collector.first))
-        if said.shape != (collector.num_envs, *self.action_shape):
+        """Return the teacher's actions, those of a Box clipped to it."""
+        space, said = self.action_space, np.asarray(teacher(collector.observations, collector.first))
+        expected = (collector.num_envs, *space.shape)
+        if said.shape != expected:
             raise ConfigError(
-                f"teacher: for {collector.num_envs} observations it must give actions of shape "
-                f"{(collector.num_envs, *self.action_shape)}, not {said.shape}."
+                f"teacher: for {collector.num_envs} observations it must give actions of shape {expected}, not "
+                f"{said.shape}."
             )
+        if isinstance(space, Box):
+            clipped: NDArray[Any] = np.clip(said, space.low, space.high)
+            return clipped
+        strange = [action for action in said if not space.contains(np.asarray(action).astype(space.dtype, copy=False))]
+        if strange or (said != said.astype(np.int64)).any():
+            raise ConfigError(f"teacher: its actions must be of {squeezed(space)}; it gave {(strange or said)[0]}.")
         return said
+
+    def save(self, folder: Path) -> None:
+        """Write the teacher's step as well."""
+        super().save(folder)
+        state.save(folder, "teacher", {"step": self.teacher_step})
+
+    def load(self, folder: Path) -> None:
+        """Read the teacher's step as well."""
+        super().load(folder)
+        self.teacher_step = state.load(folder, "teacher")["step"]
 
     def _load_teacher(self, collector: Collector) -> Actor:
         """Return the actor of the run that teaches, once it is known that it can."""
         try:
-            run = rlhub.load(str(self.config.teacher_run))
+            run = rlhub.load(str(self.config.teacher_run), step=self.teacher_step)
         except RlhubError as error:
             raise ConfigError(f"teacher_run: {error}") from error
         check_same_spaces(run, collector.env, "the environment to learn in")
+        self.teacher_step = run.last_checkpoint
         return run.actor()

@@ -235,14 +235,15 @@ def make_heads(
     activation: Activation = "tanh",
     layer_norm: bool = False,
     initialization: Initialization | None = None,
+    share_hidden: bool = True,
     factory: Factory | None = None,
     option: str = "network",
     seed: int,
 ) -> nn.Module:
     """Return a module from observations [B, ...] to the outputs of several heads, its weights drawn from `seed` alone.
 
-    On images the heads share all but their last layer (Mnih et al. 2016, section 5.1), and hidden layers have ReLU; on
-    anything else they share nothing.
+    On images the heads share all but their last layer (Mnih et al. 2016, section 5.1), or the convolutions alone, and
+    hidden layers have ReLU; on anything else they share nothing.
 
     Args:
         space: of one observation.
@@ -251,6 +252,7 @@ def make_heads(
         activation: of the hidden layers.
         layer_norm: normalise before every activation.
         initialization: of the weights, with biases of zero (default: "orthogonal", with the heads' gains).
+        share_hidden: on images, the layers between convolutions and last ones too.
         factory: the user's own, in place of all that.
         option: what the factory is called in errors.
         seed: of the weights.
@@ -270,13 +272,14 @@ def make_heads(
         def made(head: Head, of: Callable[[int], nn.Module]) -> Any:
             return of(head.outputs) if head.constant is None else Constant(torch.full((head.outputs,), head.constant))
 
-        if images:
+        if images and share_hidden:
             last = [made(head, lambda outputs: nn.Linear(sizes[-1], outputs)) for head in heads]
             module: nn.Module = nn.Sequential(encode, *_hidden(sizes, "relu", layer_norm), Streams(last))
-        elif layer_norm:
+        elif images or layer_norm:
 
             def tail(outputs: int) -> nn.Module:
-                return nn.Sequential(*_hidden(sizes, activation, layer_norm), nn.Linear(sizes[-1], outputs))
+                between = _hidden(sizes, "relu" if images else activation, layer_norm)
+                return nn.Sequential(*between, nn.Linear(sizes[-1], outputs))
 
             module = nn.Sequential(encode, Streams([made(head, tail) for head in heads]))
         else:

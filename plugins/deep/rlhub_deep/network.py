@@ -81,7 +81,7 @@ class Network:
             if id(parameter) in rounded:
                 parameter.data = weight.bfloat16()
                 self._copies.append((parameter.data, weight))
-        self._by_hand = isinstance(module, (Perceptron, Separate))
+        self._by_hand = isinstance(module, (Perceptron, Separate)) and not list(module.encode.parameters())
         in_numpy = self._by_hand and precision == "fp32" and not self.weights.is_cuda
         self._in_numpy: ArrayFunction | None = module.of_arrays() if in_numpy else None  # type: ignore[operator]
 
@@ -255,7 +255,7 @@ class Optimizer:
 
     def share(self) -> None:
         """Have what it remembers in memory that processes forked from this one read and write."""
-        if not self._optimizer.state:  # torch makes it in the first step: here is one that changes nothing
+        if not self._optimizer.state:  # torch makes it in the first step: here is one of length 0
             self.network.gradient.zero_()
             self.step(0.0, None)
         for moments in self._optimizer.state.values():

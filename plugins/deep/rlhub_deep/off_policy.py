@@ -151,6 +151,7 @@ class OffPolicy:
             [Head(1)] * self.critics,
             factory=config.critic_network,
             option="critic_network",
+            share_hidden=False,
             seed=seed ^ 1,
             **made,
         )

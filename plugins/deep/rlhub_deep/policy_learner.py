@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import Space
 from numpy.typing import NDArray
 
-from rlhub_core import Actor, Scheduled, option, state
+from rlhub_core import Actor, ConfigError, Scheduled, option, state
 from rlhub_core.schedules import resolved
 from rlhub_deep.distributions import distribution_of
 from rlhub_deep.modules import Activation, Factory, Head, Initialization, choose_device, make_heads
@@ -38,6 +38,12 @@ class PolicyConfig:
     network: Factory | None = option(
         None, "(observation space, outputs) -> torch module: the policy's outputs, then the value where there is one"
     )
+
+    def __post_init__(self) -> None:
+        if self.deviation is not None and self.deviation < self.min_deviation:
+            raise ConfigError(
+                f"deviation: it begins at {self.deviation:g}, below min_deviation={self.min_deviation:g}. Raise it."
+            )
 
 
 class PolicyLearner:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,54 @@ def test_environments_that_cannot_be_taken_apart_are_refused() -> None:
     with pytest.raises(EnvironmentContractError, match=r"cannot be taken apart\. Make it with vectorization_mode"):
         rlhub.train("deep/a3c", "CartPole-v1", steps=100, num_envs=2, vectorization_mode="async", folder="run")
     assert not Path("run/experiment.toml").exists()
+
+
+def test_environments_that_are_wrapped_together_are_refused() -> None:
+    wrapped = gymnasium.wrappers.vector.TransformReward(rlhub.make_vec("CartPole-v1", 2), lambda reward: 100 * reward)
+    with pytest.raises(EnvironmentContractError, match=r"cannot be taken apart.*Wrappers go around single ones"):
+        rlhub.train("deep/a3c", wrapped, steps=100, num_envs=2)
+
+
+def test_statistics_that_workers_cannot_share_are_refused() -> None:
+    config = {
+        "network": lambda space, outputs: torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Linear(4, outputs))
+    }
+    with pytest.raises(ConfigError, match=r"your network's BatchNorm would not learn\. Use LayerNorm"):
+        rlhub.train("deep/a3c", "CartPole-v1", steps=100, config=config)
+
+
+SCRIPT = """
+import rlhub_core as rlhub, torch
+torch.set_num_threads(1)
+rlhub.train("deep/a3c", "CartPole-v1", steps=10**7, num_envs=2, config={"hidden_sizes": (8,)}, folder="run")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_leaves_no_worker_and_can_be_resumed(how: signal.Signals) -> None:
+    run = subprocess.Popen([sys.executable, "-c", SCRIPT], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while not Path("run/metrics.jsonl").exists() or not Path("run/metrics.jsonl").stat().st_size:
+        time.sleep(0.1)
+        assert run.poll() is None
+    if how == signal.SIGKILL:
+        run.kill()
+        run.wait()
+    else:
+        os.killpg(run.pid, how)  # as a batch system does
+        assert run.wait(30) == 128 + how
+        assert "by SIGTERM. Go on with: rlhub resume run" in (run.stderr.read() if run.stderr else "")
+    deadline = time.monotonic() + 30
+    while workers_of(run.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert rlhub.resume("run", steps=rlhub.load("run").steps + 400).restored == "warm"
+
+
+def workers_of(session: int) -> list[int]:
+    """Return the processes of a session that are alive."""
+    listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True, check=False)
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, state in lines if not state.startswith("Z")]
 
 
 def test_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

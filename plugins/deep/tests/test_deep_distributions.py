@@ -65,7 +65,7 @@ def test_log_probabilities_and_entropies_are_torchs() -> None:
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("entropy_gradient", [0.0, 0.3])
 def test_the_way_back_is_autograds(name: str, entropy_gradient: float) -> None:
-    distribution = distribution_of(SPACES[name], min_deviation=0.8)
+    distribution = distribution_of(SPACES[name])
     given = torch.from_numpy(outputs(distribution, 40)).requires_grad_()
     actions = torch.from_numpy(distribution.sample(outputs(distribution, 40), np.random.default_rng(1)))
     slope = torch.randn(40)
@@ -75,6 +75,26 @@ def test_the_way_back_is_autograds(name: str, entropy_gradient: float) -> None:
         found = distribution.score(given, actions).backward(slope, entropy_gradient)
     torch.testing.assert_close(found, expected)
     assert found.abs().sum() > 0
+
+
+def test_a_deviation_at_its_least_may_only_grow() -> None:
+    gaussian = Gaussian(Box(-1, 1, (1,)), min_deviation=1.0)
+    given, actions = torch.tensor([[0.0, -2.0], [0.0, -2.0], [0.0, 0.5]]), torch.tensor([[3.0], [0.0], [0.0]])
+    slope = torch.full((3,), -1.0)  # of a loss that falls where the actions get likelier
+    down = gaussian.score(given, actions).backward(slope, 0.0)[:, 1]
+    assert down.tolist()[:2] == [-8.0, 0.0]  # a wider one would make 3 likelier; a narrower one 0, but it is at its end
+    assert down[2] > 0
+    assert gaussian.score(given, actions).backward(0 * slope, -0.1)[:, 1].tolist() == pytest.approx([-0.1] * 3)
+
+
+def test_impossible_actions_do_no_harm() -> None:
+    logits = torch.tensor([[0.0, 1.0, -torch.inf]])
+    score = distribution_of(Discrete(3)).score(logits, torch.tensor([1]))
+    expected = Categorical(logits=logits[:, :2])
+    torch.testing.assert_close(score.entropy, expected.entropy())
+    gradient = score.backward(torch.ones(1), 0.3)
+    assert gradient.isfinite().all()
+    assert gradient[0, 2] == 0
 
 
 def test_actions_are_drawn_as_often_as_they_are_likely() -> None:

@@ -125,6 +125,32 @@ def test_what_a_teacher_says_must_be_actions() -> None:
     assert not Path("run/experiment.toml").exists()
 
 
+@pytest.mark.parametrize("action", [2, -1, 0.5])
+def test_a_teachers_actions_must_be_of_the_space(action: float) -> None:
+    config = {"teacher": lambda seen, first: np.full(len(seen), action)}
+    with pytest.raises(ConfigError, match=rf"its actions must be of Discrete\(2\); it gave {action}"):
+        rlhub.train("deep/imitation", "CartPole-v1", steps=10, num_envs=3, config=config)
+
+
+def test_a_teachers_actions_are_clipped_to_a_box() -> None:
+    config = SMALL | {"teacher": lambda seen, first: np.full((len(seen), 1), 50.0), "teacher_acts": 1.0}
+    run = rlhub.train("deep/imitation", "Pendulum-v1", steps=8_000, num_envs=20, config=config)
+    outputs = run.algorithm.network.of_arrays(np.zeros((1, 3), np.float32))  # type: ignore[attr-defined]
+    assert 1 < outputs[0, 0] < 3
+
+
+def test_a_resumed_run_has_the_teacher_it_had(tmp_path: Path) -> None:
+    rlhub.train("deep/ppo", "CartPole-v1", steps=200, config={"rollout_length": 50}, folder=tmp_path / "teacher")
+    config = SMALL | {"teacher_run": str(tmp_path / "teacher")}
+    run = rlhub.train("deep/imitation", "CartPole-v1", steps=200, config=config)
+    assert run.algorithm.teacher_step == 200  # type: ignore[attr-defined]
+    rlhub.resume(tmp_path / "teacher", steps=400)
+    assert rlhub.resume(run.folder, steps=300).algorithm.teacher_step == 200  # type: ignore[attr-defined]
+    rlhub.resume(tmp_path / "teacher", steps=3_000)  # only the newest checkpoints are kept
+    with pytest.raises(ConfigError, match=r"teacher_run: .* has no checkpoint of step 200"):
+        rlhub.resume(run.folder, steps=400)
+
+
 def test_a_run_that_cannot_teach_is_refused() -> None:
     with pytest.raises(ConfigError, match="teacher_run: There is no run or recipe at nowhere"):
         rlhub.train("deep/imitation", "CartPole-v1", steps=10, config={"teacher_run": "nowhere"}, folder="run")

@@ -383,3 +383,9 @@ def test_a_users_heads_are_one_module() -> None:
     assert asked == [(VECTOR, 6)]
     with pytest.raises(ConfigError, match=r"for one observation it must give shape \(1, 6\), not \(1, 5\)"):
         make_heads(VECTOR, HEADS, factory=lambda space, outputs: nn.Linear(4, 5), seed=0)
+
+
+def test_heads_may_share_the_convolutions_alone() -> None:
+    critics = make_heads(ATARI, [Head(1)] * 2, hidden_sizes=(16,), share_hidden=False, seed=0)
+    assert [(layer.in_features, layer.out_features) for layer in linear(critics)] == [(3136, 16), (16, 1)] * 2
+    assert (count(critics, nn.Conv2d), count(critics, nn.Tanh)) == (3, 0)
