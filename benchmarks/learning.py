@@ -4,6 +4,7 @@
     python benchmarks/learning.py lunarlander                       # needs box2d: pip install "gymnasium[box2d]"
     python benchmarks/learning.py pendulum                          # a minute a run
     python benchmarks/learning.py hands-on-ml
+    python benchmarks/learning.py cartpole-evolution
     python benchmarks/learning.py breakout --contestant "deep/dqn, tuned" --seed 1  # 15 to 50 minutes a run
     python benchmarks/learning.py breakout --report                 # of the runs that are there
 
@@ -466,6 +467,25 @@ STUDIES = {
             for label in ("hands-on-ml", "hands-on-ml-double", "hands-on-ml-dueling")
         },
         report_notebook,
+    ),
+    "cartpole-evolution": Study(
+        "CartPole-v1",
+        "Learning: CartPole-v1 by evolution strategies",
+        {
+            "deep/cmaes, tuned": Contestant(
+                "deep/cmaes",
+                {"preset": "tuned"},
+                lambda: [*until_solved(495, 10_000, 30)(), "core/stop_after:episodes=5760"],
+            ),
+            "deep/cmaes, rlmodels": Contestant(
+                "deep/cmaes", {"preset": "rlmodels"}, lambda: ["core/stop_after:episodes=6750", *rare_checkpoints()]
+            ),
+            "deep/openai_es, tuned": Contestant("deep/openai_es", {"preset": "tuned"}, until_solved(495, 10_000, 30)),
+        },
+        report_solved,
+        seeds=range(6),
+        remark="`tuned` of deep/cmaes ends after 30 generations at the latest. `rlmodels` trains for 30, and its best "
+        "member is measured in episodes of at most 200 steps, as it was trained.",
     ),
     "breakout": Study(
         "atari/Breakout-v0",

@@ -26,9 +26,9 @@ Array = NDArray[np.float64]
 RankFunction = Callable[[int], float]
 """`function(rank)` returns the weight of a member, rank 1 being the worst."""
 
-LARGEST_FULL = (
-    500  # weights whose covariance matrix is kept whole: beyond, it takes longer than many a population's play
-)
+# Weights whose covariance matrix is kept whole. A diagonal is learnt sooner (Ros and Hansen 2008), and policies are
+# given few generations: 30 of them balanced CartPole's pole with 86 weights 10 times of 10, 6 with all of the matrix.
+LARGEST_FULL = 50
 RANK_MU = ("alpha_mu", "alpha_cm", "beta_mu", "beta_cm", "rank_weights")
 SQUARE = 2.0  # exponent of the ranks where none is given
 
@@ -99,9 +99,9 @@ class CMAES(Evolution):
         self.network.weights.copy_(torch.from_numpy(self.search.mean))
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
-        """Draw members [count, n] and leave the search as it is."""
-        search = copy.deepcopy(self.search)
-        return np.concatenate([search.ask(rng) for _ in range(-(-count // search.population_size))])[:count]
+        """Draw members [count, n], whole populations of which the last is cut."""
+        populations = -(-count // self.search.population_size)
+        return np.concatenate([self.search.ask(rng) for _ in range(populations)])[:count]
 
     @property
     def clock(self) -> int:
@@ -141,9 +141,10 @@ class CovarianceAdaptation:
         return mean
 
     def ask(self, rng: np.random.Generator) -> Array:
-        """Draw a population [P, n]; the library's generator is seeded anew, so that ours is the only one to save."""
-        self._optimizer.reseed_rng(int(rng.integers(2**32)))
-        return np.stack([self._optimizer.ask() for _ in range(self.population_size)])
+        """Draw a population [P, n] and change nothing."""
+        twin = copy.deepcopy(self._optimizer)  # the library rounds the covariance matrix anew when it is asked
+        twin.reseed_rng(int(rng.integers(2**32)))  # so that ours is the only generator to save
+        return np.stack([twin.ask() for _ in range(self.population_size)])
 
     def tell(self, members: Array, fitness: Array, generation: int) -> None:
         """Move mean, step size, paths and covariance; the library minimises."""
@@ -202,7 +203,7 @@ class RankMu:
         return self._moments.mean
 
     def ask(self, rng: np.random.Generator) -> Array:
-        """Draw a population [P, n]."""
+        """Draw a population [P, n] and change nothing."""
         mean, covariance, *_ = self._moments
         normal = rng.standard_normal((self.population_size, mean.size))
         if covariance.ndim == 1:

@@ -101,10 +101,9 @@ class Evolution:
         while self.steps < until:
             members = self.ask()  # [P, n]
             played = play(collector, policies, self.policy, members, whole(self.config.episodes, self.clock))
-            self.steps = collector.steps
             metrics = self._statistics(members, played)
-            self.tell(members, played.fitness)
-            self.generation += 1
+            self.tell(members, played.fitness)  # with the schedules that the population was drawn with
+            self.steps, self.generation = collector.steps, self.generation + 1
             yield Progress(self.steps, played.episodes, metrics | {"generation": float(self.generation)})
 
     # what each strategy does in its own way
@@ -224,7 +223,6 @@ class SideBySide:
         outputs = self(to_tensors(observations, self.weights.device)).cpu().numpy()
         return policy.to_env(policy.mode(outputs))
 
-    @torch.no_grad()
     def __call__(self, observations: Any) -> Tensor:
         """Map observations [B, ...] to outputs [B, outputs]."""
         return self._together(observations) if self._one is None else self._in_turn(self._one, observations)

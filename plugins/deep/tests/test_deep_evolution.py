@@ -102,10 +102,12 @@ def test_every_member_plays_its_episodes_to_their_ends_in_any_number_of_environm
 
 def test_what_is_idle_by_hand() -> None:
     # tasks of 1, 4, 1, 4 steps: the first environment plays 1, 1 and 4, the second 4 and then 2 of nobody's
-    played, collector, *_ = lengths([1.0, 4.0], 2, 2)
+    played, collector, policies, algorithm = lengths([1.0, 4.0], 2, 2)
     assert collector.steps == 12
     assert played.idle == pytest.approx(1 - 10 / 12)
     assert [(episode.env, episode.length) for episode in played.episodes] == [(0, 1), (0, 1), (1, 4), (0, 4)]
+    again = evolution.play(collector, policies, algorithm.policy, np.array([[1.0], [4.0]]), 2)  # all begin at once
+    assert (collector.steps, again.idle) == (24, played.idle)
 
 
 def test_fitness_is_the_learning_view_and_episodes_are_real() -> None:
@@ -567,6 +569,7 @@ def test_a_schedule_needs_its_length_in_generations() -> None:
         (lambda rank: 7, "7, 7, 7, 7"),
         (lambda rank: rank - 2, "-1, 0, 1"),
         (lambda rank: -abs(rank - 3) + 9, "7, 8, 9, 8"),
+        (lambda rank: (rank - 2) ** 2, "1, 0, 1, 4, 9"),
         (lambda rank: math.nan, "nan, nan"),
     ],
 )
@@ -602,12 +605,12 @@ def test_a_rank_function_is_a_live_object(tmp_path: Path) -> None:
 
 
 def test_sizes_by_default() -> None:
-    small, large = made(hidden_sizes=(6, 6)), made()
-    assert (small.network.weights.numel(), small.ask().shape) == (86, (17, 86))  # 4 + 3 ln 86
-    assert large.ask().shape == (29, 4610)
+    small, large = made(hidden_sizes=(6,)), made(hidden_sizes=(6, 6))
+    assert (small.network.weights.numel(), small.ask().shape) == (44, (15, 44))  # 4 + 3 ln 44
+    assert (large.network.weights.numel(), large.ask().shape) == (86, (17, 86))
     assert [type(each.search._optimizer).__name__ for each in (small, large)] == ["CMA", "SepCMA"]
-    assert made(**RANK_MU, hidden_sizes=(6, 6)).search_state()["covariance"].shape == (86, 86)
-    assert made(**RANK_MU).search_state()["covariance"].shape == (4610,)
+    assert made(**RANK_MU, hidden_sizes=(6,)).search_state()["covariance"].shape == (44, 44)
+    assert made(**RANK_MU, hidden_sizes=(6, 6)).search_state()["covariance"].shape == (86,)
 
 
 def test_where_the_mean_starts() -> None:
@@ -649,3 +652,18 @@ def test_other_algorithms_do_not_wait_for_the_library() -> None:
     asked = "import sys, rlhub_deep.cmaes, rlhub_deep.openai_es; print('cmaes' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_a_population_is_learnt_from_with_the_sigma_it_was_drawn_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs: list[tuple[float, float]] = []
+
+    def noted(offsets: Any, shaped: Any, sigma: float) -> Any:
+        pairs.append((float(offsets.std()), sigma))
+        return search_gradient(offsets, shaped, sigma)
+
+    monkeypatch.setattr("rlhub_deep.openai_es.search_gradient", noted)
+    config = {"sigma": "linear(0.5, 0.01)", "population_size": 40, "episodes": 1, "hidden_sizes": (16,)}
+    rlhub.train("deep/openai_es", "CartPole-v1", steps=4_000, num_envs=8, config=config)
+    assert len(pairs) > 2
+    for drawn, divided in pairs:
+        assert drawn == pytest.approx(divided, rel=0.1)
