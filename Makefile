@@ -24,6 +24,9 @@ format: .venv/ready ## make the style right
 bench: .venv/bench ## speed and memory beside the libraries people use today; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/dqn_speed.py
+	$(BIN)/python benchmarks/policy_speed.py
+	$(BIN)/python benchmarks/continuous_speed.py
+	$(BIN)/python benchmarks/evolution_speed.py
 	$(BIN)/python benchmarks/memory.py
 
 dist: .venv/ready ## a wheel and a source distribution of every package, in dist/
