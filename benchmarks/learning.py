@@ -485,8 +485,8 @@ STUDIES = {
         report_solved,
         seeds=range(6),
         remark=(
-            "`tuned` of deep/cmaes ends after 30 generations at the latest; it was chosen while looking at seeds 0 to 9 "
-            "and 20 to 39. `rlmodels` trains for 30, and its best member is measured in episodes of at most 200 steps."
+            "`tuned` of deep/cmaes ends after 30 generations at the latest; it was chosen while looking at seeds 0 to "
+            "9 and 20 to 39. `rlmodels` trains for 30, and its best member is measured in episodes of at most 200 steps."
         ),
     ),
     "breakout": Study(
@@ -553,8 +553,8 @@ STUDIES = {
         },
         report_scores,
         remark=(
-            "The policy of the best evaluation is measured where one was kept. REINFORCE's preset was chosen among eight "
-            "settings while looking at seed 0; seeds 1 and 2 hover instead of landing."
+            "The policy of the best evaluation is measured where one was kept. REINFORCE's preset was chosen among "
+            "eight settings while looking at seed 0; seeds 1 and 2 hover instead of landing."
         ),
     ),
     "pendulum": Study(
