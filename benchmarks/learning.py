@@ -486,7 +486,7 @@ STUDIES = {
         seeds=range(6),
         remark=(
             "`tuned` of deep/cmaes ends after 30 generations at the latest; it was chosen while looking at seeds 0 to "
-            "9 and 20 to 39. `rlmodels` trains for 30, and its best member is measured in episodes of at most 200 steps."
+            "9 and 20 to 39. `rlmodels` trains for 30; its best member is measured in episodes of at most 200 steps."
         ),
     ),
     "breakout": Study(
