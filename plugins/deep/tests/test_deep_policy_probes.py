@@ -105,7 +105,7 @@ ACTIONS = {
 }
 LEARNERS: dict[str, dict[str, Any]] = {
     "a2c": {"normalize_advantages": True},
-    "ppo": {"rollout_length": 16, "epochs": 4, "minibatches": 2},
+    "ppo": {"rollout_length": 16, "epochs": 4, "minibatches": 2, "learning_rate": 5e-3, "min_deviation": 0.05},
     "reinforce": {"episodes_per_update": 32, "min_deviation": 0.05},
 }
 
