@@ -23,7 +23,7 @@ from rlhub_deep.evolution import Evolution, EvolutionConfig
 from rlhub_deep.modules import Initialization
 
 Array = NDArray[np.float64]
-RankFunction = Callable[[int], float]
+RankFunction = Callable[[float], float]  # of an int it would be the type of a schedule
 """`function(rank)` returns the weight of a member, rank 1 being the worst."""
 
 # Weights whose covariance matrix is kept whole. A diagonal is learnt sooner (Ros and Hansen 2008), and policies are

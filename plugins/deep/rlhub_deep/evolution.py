@@ -59,7 +59,8 @@ class Evolution:
     """Learns a distribution over policies' weights from the returns of its draws.
 
     An algorithm adds how candidates are drawn (`sample`) and what is learnt from their fitness (`tell`). Of a Box the
-    outputs are the actions, clipped to it; of every other space the largest logits are chosen.
+    outputs are the actions, clipped to it; of every other space the largest logits are chosen. Unless told otherwise
+    the mean acts: the highest of many fitnesses is also the luckiest, and the best member seldom as good as it seems.
     """
 
     Config: ClassVar[type[Any]]

@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cmaes
@@ -597,11 +596,22 @@ def test_rank_weights_are_an_exponent_or_a_function() -> None:
         np.testing.assert_allclose(algorithm.network.weights, weights / weights.sum() @ members, rtol=1e-5)
 
 
-def test_a_rank_function_is_a_live_object(tmp_path: Path) -> None:
-    config = RANK_MU | {"population_size": 4, "episodes": 1, "rank_weights": lambda rank: rank**4}
-    run = rlhub.train("deep/cmaes", "CartPole-v1", steps=100, config=config)
+def test_a_rank_function_is_a_live_object_and_no_schedule() -> None:
+    def fourth(rank: float) -> float:
+        assert rank >= 1
+        return rank**4
+
+    config = RANK_MU | {"population_size": 4, "episodes": 1, "rank_weights": fourth}
+    run = rlhub.train("deep/cmaes", "CartPole-v1", steps=200, config=config)
     assert 'rank_weights = "object:' in (run.folder / "experiment.toml").read_text()
+    assert "hyper_parameters/" not in (run.folder / "metrics.jsonl").read_text()
     check_exact_resume("deep/cmaes", "CartPole-v1", steps=400, config=config)
+    named: Any = rlhub.train("deep/cmaes", "CartPole-v1", steps=50, config=config | {"rank_weights": "math:log"})
+    assert named.algorithm.config.rank_weights is math.log
+    with pytest.raises(
+        ConfigError, match="rank_weights cannot follow a schedule; it must be float or callable or None"
+    ):
+        rlhub.train("deep/cmaes", "CartPole-v1", steps=50, config=config | {"rank_weights": "linear(1, 2, 30)"})
 
 
 def test_sizes_by_default() -> None:
