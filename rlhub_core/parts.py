@@ -198,8 +198,9 @@ def check_fit(hub: Hub, algorithm: str, observation_space: Any, action_space: An
         fitting = [
             name for name, other in hub.offers("algorithm").items() if not other.misfit(observation_space, action_space)
         ]
+        advice = f" {spec.advice}" if spec and spec.advice and misfit.endswith("observation space") else ""
         raise SpaceError(
-            f"{algorithm} needs {misfit}; {environment} has {has}. Algorithms that fit: {listed(fitting)}."
+            f"{algorithm} needs {misfit}; {environment} has {has}.{advice} Algorithms that fit: {listed(fitting)}."
         )
 
 

@@ -73,7 +73,8 @@ class Algorithm(Protocol):
         """Learn until `steps` >= `until`, yielding whenever `save` would lose nothing.
 
         The caller may leave the iterator at any yield and call `train` again later.
-        An algorithm that plans from a model takes no env step and returns when it has converged.
+        An algorithm that plans from a model takes no env step: its `steps` are sweeps over all states, and it returns
+        when it has converged.
         """
         ...
 

@@ -19,6 +19,9 @@ class AlgorithmSpec:
 
     `observation_spaces` and `action_spaces` name the Gymnasium space classes it accepts, so that what fits what can be
     told without importing it. `presets` points to a TOML file inside a package, `"package:file.toml"`.
+
+    An algorithm that `plans` computes from an environment's model: it takes no env step, its steps are sweeps over all
+    states, and it ends by itself. `advice` is one sentence for who has another observation space.
     """
 
     name: str  # "deep/dqn"
@@ -28,6 +31,8 @@ class AlgorithmSpec:
     observation_spaces: tuple[str, ...] = ("Box",)
     exact_resume: bool = True
     presets: str | None = None
+    plans: bool = False
+    advice: str = ""
 
     def misfit(self, observation_space: Space[Any], action_space: Space[Any]) -> str | None:
         """Return why the spaces do not fit ("a Box action space"), or None where they do."""

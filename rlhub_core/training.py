@@ -22,6 +22,7 @@ from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_c
 from rlhub_core.run import Run
 
 PROVENANCE = "provenance.json"
+MOST_SWEEPS = 1_000_000  # of an algorithm that plans, which ends by itself
 
 
 def train(
@@ -50,7 +51,7 @@ def train(
     Args:
         algorithm: a name ("deep/dqn"), a class, or an algorithm object.
         env: a name ("CartPole-v1", "atari/Pong-v0"), a class, a factory, or an environment.
-        steps: env steps, all environments together.
+        steps: env steps, all environments together; of an algorithm that plans, at most so many sweeps.
         num_envs: environments side by side (default 1, or the preset's).
         seed: makes everything: environments, algorithm, exploration, evaluation, callbacks.
         preset: a named configuration that the algorithm ships for this environment; what is given here wins.
@@ -90,12 +91,15 @@ def train(
     if preset is not None:
         settings = with_preset(settings, preset, presets(spec), name, source.name)
         source = EnvironmentSource(source.origin, settings["environment_options"], source.wrappers, hub)
+    plans = spec is not None and spec.plans
+    if settings["steps"] is None and plans:
+        settings["steps"] = MOST_SWEEPS
     if settings["steps"] is None:
         raise ConfigError("Say how long to train: steps=… (env steps, all environments together).")
     settings = {key: value for key, value in settings.items() if value is not None}
     callbacks = settings.pop("callbacks", ())
     if isinstance(settings["steps"], int):
-        settings.setdefault("log_every", min(10_000, max(100, settings["steps"] // 1000)))
+        settings.setdefault("log_every", 1 if plans else min(10_000, max(100, settings["steps"] // 1000)))
     made, written = make_callbacks(hub, callbacks)
     if isinstance(settings["steps"], int) and not any(isinstance(callback, Checkpoint) for callback in made):
         every = min(100_000, max(1_000, settings["steps"] // 10))

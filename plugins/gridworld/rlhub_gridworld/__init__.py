@@ -1,0 +1,1 @@
+"""Grid worlds for rlhub whose right answers are known."""
