@@ -55,9 +55,8 @@ def rlhub_wrappers() -> Iterator[WrapperSpec]:
 @hookimpl
 def rlhub_callbacks() -> Iterator[CallbackSpec]:
     """Pictures of what is learnt."""
-    yield CallbackSpec(
-        "tabular/value_map", "rlhub_tabular.value_map:ValueMap", "draws values and policy on the board as they are learnt"
-    )
+    yield CallbackSpec("tabular/value_map", "rlhub_tabular.keeping:ValueMap", "draws on the board what is learnt, as it is")
+    yield CallbackSpec("tabular/history", "rlhub_tabular.keeping:History", "keeps the Q-values as they change")
 
 
 def _spec(name: str, target: str, description: str, plans: bool = False) -> AlgorithmSpec:
