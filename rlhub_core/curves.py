@@ -54,7 +54,9 @@ class Curve:
         episodes = np.array([episode[:2] for episode in read_episodes(folder)], float).reshape(-1, 2)
         evaluations = [(each.step, each.mean, *each.interval) for each in read_evaluations(folder)]
         if not len(episodes) and not evaluations:
-            raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.")
+            others = trained(folder)
+            hint = f" Other metrics: {listed(others)}." if others else ""
+            raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.{hint}")
         window = smooth or min(100, max(1, len(episodes) // 20))
         return cls(experiment, folder, episodes[:, 0], episodes[:, 1], window, evaluations)
 
@@ -141,6 +143,11 @@ def _quantity(curves: Sequence[Curve], metric: str) -> str:
     if not windows or windows[-1] == 1:
         return what
     return f"{what}\n(mean of the last {'–'.join(map(str, dict.fromkeys((windows[0], windows[-1]))))} {unit})"
+
+
+def trained(folder: Path) -> list[str]:
+    """Return the names of the metrics that the algorithm itself has given so far."""
+    return sorted({name for line in read_metrics(folder)[:1] for name in line if name.startswith("train/")})
 
 
 def _series(folder: Path, metric: str) -> tuple[Values, Values]:

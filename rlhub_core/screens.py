@@ -13,6 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from rlhub_core import config
+from rlhub_core.curves import trained
 from rlhub_core.doctor import Finding, counted
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, NotFoundError, RlhubError, did_you_mean, listed
@@ -238,8 +239,10 @@ def ended(run: Run) -> None:
         print(f"Last evaluation: {run.last_evaluation} at step {run.last_evaluation.step:,}.")
     folder = shlex.quote(str(run.folder))
     print(f"The run is in {run.folder}\nNext:")
+    scored = last or run.last_evaluation is not None
+    metric = "" if scored else "".join(f" --metric {name}" for name in trained(run.folder)[:1])
     for command in ("evaluate", "record", "plot"):
-        print(f"  rlhub {command} {folder}")
+        print(f"  rlhub {command} {folder}{metric if command == 'plot' else ''}")
 
 
 def _hanging(text: str) -> str:
