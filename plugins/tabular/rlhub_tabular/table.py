@@ -1,0 +1,114 @@
+"""The arithmetic of tables: targets, ε-greedy draws, and moving many estimates at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhub_core import Actor, ConfigError
+from rlhub_tabular.worlds import told
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LOWEST = np.finfo(np.float64).min  # what any possible action reaches, and -inf does not
+
+
+def bootstrapped(reward: Floats, discount: float, terminated: NDArray[np.bool_], next_value: Floats) -> Floats:
+    """Return R + γ V(S') [B], without V where the episode terminated; an episode cut off has a future all the same."""
+    target: Floats = reward + discount * np.where(terminated, 0.0, next_value)
+    return target
+
+
+def epsilon_greedy(values: Floats, epsilon: float, rng: np.random.Generator) -> Ints:
+    """Draw actions [B]: with probability ε any possible one, else any of the best (Sutton & Barto, section 2.2).
+
+    Args:
+        values: [B, A] of actions, -inf where one is impossible.
+        epsilon: probability of exploring.
+        rng: B (A + 1) numbers are drawn from it.
+    """
+    draws = rng.random((len(values), values.shape[1] + 1))
+    least = np.where(draws[:, -1] < epsilon, LOWEST, values.max(1))  # [B] that a candidate is worth
+    chosen: Ints = np.where(values >= least[:, None], draws[:, :-1], -1.0).argmax(1)
+    return chosen
+
+
+def expected_value(values: Floats, epsilon: float) -> Floats:
+    """Return [B] the mean over what `epsilon_greedy` draws of the actions' values [B, A]."""
+    possible = values >= LOWEST  # [B, A]
+    mean = np.where(possible, values, 0.0).sum(1) / possible.sum(1)
+    expected: Floats = epsilon * mean + (1 - epsilon) * values.max(1)
+    return expected
+
+
+def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: float | None) -> Floats:
+    """Move estimates towards targets, Q ← Q + α (target − Q), and count; return the errors [B] there were before.
+
+    Where n of the B places are the same one, it moves as if their updates had come one after another, on average over
+    all their orders: by (1 − (1 − α)^n) (mean target − Q).
+
+    Args:
+        values: [N] estimates, changed in place.
+        visits: [N] targets that each has been moved towards, changed in place.
+        places: [B] which of them.
+        targets: [B]
+        rate: α, or None for 1 / visits, which makes every estimate the mean of its targets.
+    """
+    errors: Floats = targets - values[places]
+    if len(places) == 1:  # what follows, without sorting
+        visits[places] += 1
+        values[places] += (1 / visits[places] if rate is None else rate) * errors
+        return errors
+    places, which, times = np.unique(places, return_inverse=True, return_counts=True)
+    visits[places] += times
+    step_size = times / visits[places] if rate is None else repeated(rate, times)
+    values[places] += step_size * (np.bincount(which, errors) / times)
+    return errors
+
+
+def repeated(rate: float, times: NDArray[Any]) -> Floats:
+    """Return the step size 1 − (1 − α)^n of n updates one after another; of one, α itself to the last bit."""
+    return np.where(times == 1, rate, 1.0 - (1.0 - rate) ** times)
+
+
+def discounted_returns(rewards: Floats, discount: float, after: float = 0.0) -> Floats:
+    """Return G_t = R_t+1 + γ G_t+1 [T] of an episode (Sutton & Barto, equation 3.9).
+
+    Args:
+        rewards: [T] R_1 to R_T.
+        discount: γ.
+        after: G_T, what follows the last step.
+    """
+    returns = np.empty(len(rewards))
+    for time, reward in zip(reversed(range(len(rewards))), reversed(rewards.tolist()), strict=True):
+        returns[time] = after = reward + discount * after
+    return returns
+
+
+def said(behaviour: Actor, observations: Any, first: NDArray[np.bool_], actions: int, first_action: int) -> Ints:
+    """Return the actions [B] that a user's function gives, counted from 0.
+
+    Raises:
+        ConfigError: where they are not B actions of the action space.
+    """
+    given = np.asarray(behaviour(observations, first))
+    if given.shape != first.shape:
+        raise ConfigError(
+            f"behaviour: for {len(first)} observations it must give actions of shape {first.shape}, not {given.shape}."
+        )
+    action: Ints = given.astype(np.int64) - first_action
+    if action.min() < 0 or action.max() >= actions or (given != action + first_action).any():
+        last = first_action + actions - 1
+        raise ConfigError(f"behaviour: its actions must be whole numbers from {first_action} to {last}; it gave {given}.")
+    return action
+
+
+def possible_actions(env: Any, states: int, actions: int) -> NDArray[np.bool_] | None:
+    """Return [S, A] which actions a world's model has transitions for, or None where it tells of none."""
+    model = told(env, "P")
+    if model is None or len(model) != states or any(len(model[state]) != actions for state in range(states)):
+        return None
+    return np.array([[len(model[state][action]) > 0 for action in range(actions)] for state in range(states)])
