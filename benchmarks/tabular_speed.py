@@ -45,10 +45,13 @@ def worlds(pairs: int) -> tuple[str, Rates]:
     rates: Rates = ([], [])
     for pair in range(pairs + 1):
         for step, count, side in ((step_ours, 2_000, rates[0]), (step_theirs, 100, rates[1])):
-            rate = WIDE * count / _seconds(lambda step=step, count=count: [step(each) for each in range(count)])
+            rate = WIDE * count / _seconds(step, count)
             if pair:  # the first warms up
                 side.append(rate)
-    return f"FourRooms × {WIDE:,} with its collector, env steps/s; CliffWalking × {WIDE:,} in Gymnasium's `SyncVectorEnv`", rates
+    return (
+        f"FourRooms × {WIDE:,} with its collector, env steps/s; CliffWalking × {WIDE:,} in Gymnasium's `SyncVectorEnv`",
+        rates,
+    )
 
 
 def learning(pairs: int) -> tuple[str, Rates]:
@@ -63,7 +66,8 @@ def learning(pairs: int) -> tuple[str, Rates]:
         begun = time.perf_counter()
         theirs = _plain_q_learning(plain, seed)
         rates[1].append(plain / (time.perf_counter() - begun))
-        _check_walk(ours), _check_walk(theirs)
+        for q_values in (ours, theirs):
+            _check_walk(q_values)
     return f"tabular/q_learning on FourRooms × {WIDE:,}, env steps/s; the plain loop over one environment", rates
 
 
@@ -76,7 +80,11 @@ def planning(pairs: int) -> tuple[str, Rates]:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             run = rlhub.train(
-                "tabular/value_iteration", env, config={"discount": 0.99, "threshold": 1e-8}, folder=folder, log_every=10_000
+                "tabular/value_iteration",
+                env,
+                config={"discount": 0.99, "threshold": 1e-8},
+                folder=folder,
+                log_every=10_000,
             )
             rates[0].append(time.perf_counter() - begun)
         sweeps = 2
@@ -93,8 +101,9 @@ def planning(pairs: int) -> tuple[str, Rates]:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     transitions = sum(len(row) for rows in model.values() for row in rows.values())
-    text = f"tabular/value_iteration on 200 × 200 cells with slip, γ 0.99, to 1e-8 in {run.steps:,} sweeps, s; plain loops, s "
-    return f"{text}(extrapolated); {peak / transitions:.0f} bytes a transition while the model is built", rates
+    what = f"tabular/value_iteration on 200 × 200 cells with slip, γ 0.99, to 1e-8 in {run.steps:,} sweeps, s"
+    memory = f"{peak / transitions:.0f} bytes a transition while the model is built"
+    return f"{what} ({memory}); plain loops, s (extrapolated)", rates
 
 
 def _plain_q_learning(steps: int, seed: int) -> Any:
@@ -127,9 +136,10 @@ def _check_walk(q_values: Any) -> None:
     raise AssertionError("the goal is not reached")
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(step: Callable[[int], object], count: int) -> float:
     begun = time.perf_counter()
-    work()
+    for each in range(count):
+        step(each)
     return time.perf_counter() - begun
 
 
@@ -149,7 +159,10 @@ def main() -> None:
         print(rows[-1])
     if not given.case:
         table = "| | rlhub | plain | ratio, median [min–max] |\n|---|---|---|---|\n" + "\n".join(rows)
-        note = f"Medians of {given.pairs} alternating measurements a side, one thread. Both learners walk the shortest way at the end."
+        note = (
+            f"Medians of {given.pairs} alternating measurements a side, one thread. Both learners walk the shortest "
+            "way at the end."
+        )
         record("Speed: grid worlds and tables", f"{table}\n\n{note}")
 
 

@@ -82,7 +82,12 @@ def main() -> None:
     far = {"discount": 0.95, "threshold": None}
     show(
         rlhub.train(
-            "tabular/q_value_iteration", "tabular/MDP-v0", env_options=PROCESS, steps=50, config=far, folder=folder / "far"
+            "tabular/q_value_iteration",
+            "tabular/MDP-v0",
+            env_options=PROCESS,
+            steps=50,
+            config=far,
+            folder=folder / "far",
         ),
         "γ 0.95, 50 sweeps",
     )

@@ -23,13 +23,13 @@ class Board:
     Attributes:
         cells: [S, 3] panel, row and column of each state; -1 where it stands nowhere.
         walls: [rows, columns] bool.
-        headings: of each action, "up", "down", "left", "right", or None where an action leads nowhere in particular.
+        headings: of each action, "up", "down", "left" or "right"; empty where actions are no such moves.
         endings: the reward for entering each state in which episodes end.
     """
 
     cells: NDArray[np.int64]
     walls: NDArray[np.bool_]
-    headings: tuple[str | None, ...]
+    headings: tuple[str, ...]
     endings: dict[int, float]
 
     @property
@@ -57,7 +57,7 @@ class Board:
         return cls(
             cells,
             walls,
-            _headings(model, cells, actions) if fits else (None,) * actions,
+            _headings(model, cells, actions) if fits else (),
             _endings(model) if fits else {},
         )
 
@@ -90,15 +90,19 @@ def _row_by_row(sizes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.b
     return np.stack([panel, row, column], 1), np.zeros(sizes[:2], np.bool_)
 
 
-def _headings(model: Any, cells: NDArray[np.int64], actions: int) -> tuple[str | None, ...]:
-    """Return where each action leads, by its mean move over all states: slips to either side cancel out."""
+def _headings(model: Any, cells: NDArray[np.int64], actions: int) -> tuple[str, ...]:
+    """Return where each action leads, by its mean move over all states: slips to either side cancel out.
+
+    Where two lead the same way, or one nowhere in particular, they are no moves on a board, and nothing is returned.
+    """
     moves = np.zeros((actions, 2))
     for state, action, outcomes in _rows(model):
         for probability, successor, _, terminated in outcomes:
             here, there = cells[state], cells[successor]
             if not terminated and there[0] == here[0] != NOWHERE and abs(there - here).sum() == 1:
                 moves[action] += probability * (there - here)[1:]
-    return tuple(_heading(move) for move in moves)
+    headings = tuple(heading for move in moves if (heading := _heading(move)) is not None)
+    return headings if len(set(headings)) == actions else ()
 
 
 def _heading(move: NDArray[np.float64]) -> str | None:

@@ -103,7 +103,7 @@ class History(Keeping):
 
 @dataclass
 class ValueMap(Keeping):
-    """Draws what is learnt on the world's board: `plots/values.png` at the end, and `plots/values.gif` of all training."""
+    """Draws what is learnt on the world's board: `plots/values.png` at the end, `plots/values.gif` of all training."""
 
     of: Literal["values", "q_values", "visits"] = option(
         "values", "values with the greedy actions, the values of all actions, or how often each state was acted in"

@@ -19,7 +19,7 @@ from rlhub_tabular.board import HEADINGS, NOWHERE, Board
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 Values = NDArray[np.float64]
 Colour = tuple[int, int, int]
@@ -30,16 +30,32 @@ LARGEST_TILE, SMALLEST_TILE = 72, 4  # pixels
 ROOMY = 8  # pixels of a tile that has room for an arrow
 LEGIBLE = 36  # pixels of a tile that has room for a number
 SMOOTH = 3  # times larger drawn than shown, so that slanted edges are smooth
-GAP, MARGIN, HEAD, BAR = 24, 16, 34, 84  # pixels between panels, around, above for the title, at the right for the scale
+GAP, MARGIN, HEAD, BAR = (
+    24,
+    16,
+    34,
+    84,
+)  # pixels between panels, around, above for the title, at the right for the scale
 PAPER, INK, WALL, UNKNOWN = (255, 255, 255), (34, 34, 34), (58, 62, 70), (226, 228, 232)
+RIM = (255, 60, 60)  # around what is greedy
 GOOD, BAD = (0, 114, 178), (213, 94, 0)  # told apart by everybody
 ANCHORS = np.array(  # from dark blue to yellow, evenly in perceived lightness
-    [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]]
+    [
+        [68, 1, 84],
+        [71, 44, 122],
+        [59, 81, 139],
+        [44, 113, 142],
+        [33, 144, 141],
+        [39, 173, 129],
+        [92, 200, 99],
+        [170, 220, 50],
+        [253, 231, 37],
+    ]
 )
 
 
 def value_map(board: Board, q_values: Values, *, title: str = "", limits: Range | None = None) -> Image:
-    """Draw the value of every state as a colour and a number, and the greedy actions as arrows.
+    """Draw the value of every state as a colour and a number, and the greedy actions as arrows (or as a0, a1, …).
 
     Args:
         board: where the states stand.
@@ -52,21 +68,25 @@ def value_map(board: Board, q_values: Values, *, title: str = "", limits: Range 
     for state in picture.states:
         if state not in board.endings:
             picture.tile(state, picture.colour(values[state]))
-            greedy = _greedy(board, q_values[state]) if picture.size >= ROOMY else []
-            for heading in greedy:
-                picture.arrow(state, heading, picture.ink(values[state]), alone=len(greedy) == 1)
+            greedy = _greedy(q_values[state]) if board.headings and picture.size >= ROOMY else []
+            for action in greedy:
+                picture.arrow(state, board.headings[action], picture.ink(values[state]), alone=len(greedy) == 1)
     picture.shrink()
     for state in picture.states:
         if state not in board.endings:
             picture.number(state, values[state], picture.ink(values[state]), below=True)
+            if not board.headings:
+                picture.actions(state, _greedy(q_values[state]), picture.ink(values[state]))
     return picture.finished()
 
 
 def q_map(board: Board, q_values: Values, *, title: str = "", limits: Range | None = None) -> Image:
     """Draw the value of every action as a triangle on its side of the cell; the greedy ones have a rim.
 
+    Where actions are no moves on the board, they are stripes from left to right.
+
     Args:
-        board: where the states stand; its actions are up, down, left and right in some order.
+        board: where the states stand.
         q_values: [S, A].
         title: a line above.
         limits: the values at the ends of the scale, the least and the greatest there are where None.
@@ -77,17 +97,16 @@ def q_map(board: Board, q_values: Values, *, title: str = "", limits: Range | No
         if state in board.endings:
             continue
         picture.tile(state, UNKNOWN)
-        greedy = _greedy(board, q_values[state])
-        for action, heading in enumerate(board.headings):
-            if heading is not None and np.isfinite(q_values[state, action]):
-                picture.triangle(state, heading, picture.colour(q_values[state, action]), rim=heading in greedy)
+        greedy = _greedy(q_values[state])
+        for action, value in enumerate(q_values[state]):
+            if np.isfinite(value):
+                picture.part(state, action, len(q_values[0]), picture.colour(value), rim=action in greedy)
     picture.shrink()
     for state in picture.states:
-        if state not in board.endings:
-            for action, heading in enumerate(board.headings):
-                if heading is not None and np.isfinite(q_values[state, action]):
-                    value = q_values[state, action]
-                    picture.number(state, value, picture.ink(value), towards=heading)
+        if state not in board.endings and board.headings:
+            for action, value in enumerate(q_values[state]):
+                if np.isfinite(value):
+                    picture.number(state, value, picture.ink(value), towards=board.headings[action])
     return picture.finished()
 
 
@@ -155,25 +174,34 @@ class _Picture:
 
     def arrow(self, state: int, heading: str, colour: Colour, *, alone: bool) -> None:
         """Draw an arrow from a cell's middle towards a side, or in its middle where it is the only one."""
+        tip, neck, tail = (0.2, 0.04, -0.2) if alone else (0.36, 0.2, 0.0)
+        half = [(tip, 0.0), (neck, 0.1), (neck, 0.03), (tail, 0.03)]  # along, aside
+        shape = half + [(along, -aside) for along, aside in reversed(half[1:])]
         down, right = HEADINGS[heading]
-        tip, neck, wing, tail = (0.2, 0.04, 0.1, -0.2) if alone else (0.36, 0.2, 0.09, 0.0)
         lifted = 0.1 if self.size >= LEGIBLE else 0.0  # the number stands below
-        shape = [(tip, 0), (neck, wing), (neck, wing / 3), (tail, wing / 3), (tail, -wing / 3), (neck, -wing / 3), (neck, -wing)]
         points = [
-            (0.5 + along * right + aside * down, 0.5 - lifted + (along * down + aside * right) * (0.8 if lifted else 1.0))
+            (0.5 + along * right + aside * down, 0.5 - lifted + (along * down + aside * right) * (1 - 2 * lifted))
             for along, aside in shape
         ]
         self._polygon(state, points, colour)
 
-    def triangle(self, state: int, heading: str, colour: Colour, *, rim: bool) -> None:
-        """Fill the quarter of a cell at one of its sides."""
-        down, right = HEADINGS[heading]
-        side = [(0.5 + 0.5 * (right + sign * down), 0.5 + 0.5 * (down + sign * right)) for sign in (-1, 1)]
-        self._polygon(state, [(0.5, 0.5), *side], colour, outline=PAPER)
+    def actions(self, state: int, actions: Sequence[int], colour: Colour) -> None:
+        """Write the names of actions into a cell, above its number."""
+        self._text(state, (0.5, 0.36), " ".join(f"a{action}" for action in actions), colour, max(9, self.size // 4))
+
+    def part(self, state: int, action: int, actions: int, colour: Colour, *, rim: bool) -> None:
+        """Fill an action's part of a cell: the quarter at one of its sides, or a stripe."""
+        if not self.board.headings:
+            left, right = (0.02 + 0.96 * edge / actions for edge in (action, action + 1))
+            stripe = [(left, 0.02), (right, 0.02), (right, 0.98), (left, 0.98)]
+            self._polygon(state, stripe, colour, outline=RIM if rim else PAPER, width=max(1, self.size // 28))
+            return
+        heading = self.board.headings[action]
+        self._polygon(state, [(0.5, 0.5), *_side(heading, 0.5, 0.5)], colour, outline=PAPER)
         if rim and self.size >= 12:
-            inner = [(0.5 + 0.14 * right, 0.5 + 0.14 * down)]
-            inner += [(0.5 + 0.42 * right + 0.3 * sign * down, 0.5 + 0.42 * down + 0.3 * sign * right) for sign in (-1, 1)]
-            self._polygon(state, inner, None, outline=(255, 60, 60), width=max(1, self.size // 28))
+            down, right = HEADINGS[heading]
+            inner = [(0.5 + 0.14 * right, 0.5 + 0.14 * down), *_side(heading, 0.42, 0.3)]
+            self._polygon(state, inner, None, outline=RIM, width=max(1, self.size // 28))
 
     def shrink(self) -> None:
         """Bring the image to its size; from here on text is drawn."""
@@ -231,8 +259,9 @@ class _Picture:
     def _box(self, corner: tuple[int, int], colour: Colour) -> None:
         left, top = corner
         seam = 1 if self.size >= 12 else 0
-        box = (left, top, left + self.size - seam, top + self.size - seam)
-        self.draw.rectangle([edge * self.scale for edge in box[:2]] + [edge * self.scale - 1 for edge in box[2:]], colour)
+        box = [left, top, left + self.size - seam, top + self.size - seam]
+        begin, end = [edge * self.scale for edge in box[:2]], [edge * self.scale - 1 for edge in box[2:]]
+        self.draw.rectangle([*begin, *end], colour)
 
     def _polygon(
         self,
@@ -254,15 +283,21 @@ class _Picture:
         self.draw.text(at, text, colour, font=_font(size), anchor="mm")
 
 
-def _greedy(board: Board, q_values: Values) -> list[str]:
-    """Return the headings of the best actions of a state [A]; none where all are as good."""
+def _greedy(q_values: Values) -> list[int]:
+    """Return the best actions of a state [A]; none where all are as good."""
     best = q_values.max()
     if not np.isfinite(best):
         return []
     chosen = q_values >= best - 1e-9 * max(1.0, abs(best))
     if chosen[np.isfinite(q_values)].all() and np.isfinite(q_values).sum() > 1:
         return []
-    return [heading for heading, good in zip(board.headings, chosen, strict=True) if good and heading is not None]
+    return np.flatnonzero(chosen).tolist()
+
+
+def _side(heading: str, away: float, half: float) -> list[tuple[float, float]]:
+    """Return the ends (x, y) of a line across a cell, so far from its middle and so long to either side."""
+    down, right = HEADINGS[heading]
+    return [(0.5 + away * right + sign * half * down, 0.5 + away * down + sign * half * right) for sign in (-1, 1)]
 
 
 def _standing(board: Board) -> list[int]:
@@ -297,7 +332,7 @@ def _pale(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def _font(size: int) -> object:
-    from PIL import ImageFont
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont as fonts
 
-    return ImageFont.load_default(max(8, size))
+    return fonts.load_default(max(8, size))
