@@ -19,9 +19,9 @@ CLOSED, OPEN = 1, 2  # a key is FIRST_KEY + 3 i, its door that and one of these
 
 _SMOOTH = 4  # times as large is a tile drawn
 _FLOOR, _LINE = (250, 248, 243), (226, 221, 210)
-_WALL, _WALL_TOP = (52, 61, 75), (74, 85, 103)
+_WALL, _WALL_LINE = (52, 61, 75), (61, 71, 87)
 _GOAL, _START, _ARROW, _WIND = (38, 153, 92), (172, 190, 214), (120, 132, 150), (150, 190, 226)
-_PIT, _PIT_DEEP, _LAVA, _FLAME = (66, 57, 72), (24, 19, 30), (214, 76, 48), (246, 160, 66)
+_PIT, _PIT_DEEP, _LAVA, _FLAME = (140, 128, 140), (24, 19, 30), (214, 76, 48), (246, 160, 66)
 _AGENT, _AGENT_EDGE = (41, 98, 214), (255, 255, 255)
 _LETTERS = ((224, 162, 8), (190, 56, 142), (16, 142, 142), (230, 112, 52), (110, 80, 190), (140, 92, 44))  # a to f
 
@@ -71,7 +71,7 @@ def picture(
     board = Image.fromarray(paint(looks(map)[panel][None], nobody, nobody, map.keys, pixels)[0])
     for column, strength in enumerate(wind or ()):
         for row in range(map.height) if strength else ():
-            if map[row, column] not in "#GOx":
+            if map[row, column] in ".S":
                 board.paste(_WIND, (column * pixels, row * pixels), _chevrons(strength, pixels))
     if agent is not None:
         disc = _agent(pixels)
@@ -92,8 +92,8 @@ def _pictures(keys: str, pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.uin
 def _agent(pixels: int) -> Image.Image:
     large = Image.new("RGBA", (pixels * _SMOOTH,) * 2, (*_AGENT, 0))
     pen = ImageDraw.Draw(large)
-    pen.ellipse(_box(large, 0.16), fill=(*_AGENT_EDGE, 255))
-    pen.ellipse(_box(large, 0.21), fill=(*_AGENT, 255))
+    pen.ellipse(_box(large, 0.2), fill=(*_AGENT_EDGE, 255))
+    pen.ellipse(_box(large, 0.24), fill=(*_AGENT, 255))
     return _small(large, pixels)
 
 
@@ -113,8 +113,7 @@ def _drawn(look: int, keys: str, size: int) -> Image.Image:
     tile = Image.new("RGB", (size, size), _FLOOR)
     pen = ImageDraw.Draw(tile)
     if look == WALL:
-        pen.rectangle((0, 0, size, size), fill=_WALL)
-        pen.rectangle((0, 0, size, size * 0.12), fill=_WALL_TOP)
+        pen.rectangle((0, 0, size - 1, size - 1), fill=_WALL, outline=_WALL_LINE, width=_width(tile, 0.02))
         return tile
     pen.rectangle((0, 0, size - 1, size - 1), outline=_LINE, width=_width(tile, 0.02))
     if look == START:
@@ -123,7 +122,7 @@ def _drawn(look: int, keys: str, size: int) -> Image.Image:
         _goal(tile, pen)
     elif look == PIT:
         pen.ellipse(_box(tile, 0.1), fill=_PIT)
-        pen.ellipse(_box(tile, 0.2), fill=_PIT_DEEP)
+        pen.ellipse(_box(tile, 0.17), fill=_PIT_DEEP)
     elif look == CLIFF:
         _cliff(tile, pen)
     elif look in (UP, DOWN, LEFT, RIGHT):
