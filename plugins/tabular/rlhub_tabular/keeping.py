@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PICTURES: dict[str, Callable[..., Image]] = {"values": value_map, "q_values": q_map, "visits": visit_map}
 MOST_FRAMES = 100  # then every second one is dropped
+FRAME = 520  # pixels of its longer side, about
 
 
 class Keeping(Callback):
@@ -135,11 +136,13 @@ class ValueMap(Keeping):
         title, folder = f"{run.experiment.algorithm} on {run.environment.name}", run.folder / "plots"
         folder.mkdir(exist_ok=True)
         last = getattr(run.algorithm, self.table)
-        draw(board, last, title=f"{title} · step {run.steps:,}").save(folder / f"{self.of}.png")
+        still = draw(board, last, title=f"{title} · step {run.steps:,}")
+        still.quantize(256).save(folder / f"{self.of}.png", optimize=True)
         if self.gif:
             film, limits = Film(), self._limits(last)
             for step, table in [*zip(self._steps, self._tables, strict=True), (run.steps, last)]:
-                film.add(np.asarray(draw(board, table, title=f"{title} · step {step:,}", limits=limits)))
+                frame = draw(board, table, title=f"{title} · step {step:,}", limits=limits, longest=FRAME)
+                film.add(np.asarray(frame))
             film.cut()
             film.write(folder / f"{self.of}.gif", self.fps)
 

@@ -25,11 +25,11 @@ Values = NDArray[np.float64]
 Colour = tuple[int, int, int]
 Range = tuple[float, float]
 
-LONGEST = 880  # pixels of the longer side of a panel, about
+LONGEST = 880  # pixels of a panel's longer side, about
 LARGEST_TILE, SMALLEST_TILE = 72, 4  # pixels
 ROOMY = 8  # pixels of a tile that has room for an arrow
 LEGIBLE = 36  # pixels of a tile that has room for a number
-SMOOTH = 3  # times larger drawn than shown, so that slanted edges are smooth
+SMOOTH = 2  # times larger drawn than shown, so that slanted edges are smooth
 GAP, MARGIN, HEAD, BAR = (
     24,
     16,
@@ -54,7 +54,9 @@ ANCHORS = np.array(  # from dark blue to yellow, evenly in perceived lightness
 )
 
 
-def value_map(board: Board, q_values: Values, *, title: str = "", limits: Range | None = None) -> Image:
+def value_map(
+    board: Board, q_values: Values, *, title: str = "", limits: Range | None = None, longest: int = LONGEST
+) -> Image:
     """Draw the value of every state as a colour and a number, and the greedy actions as arrows (or as a0, a1, …).
 
     Args:
@@ -62,9 +64,10 @@ def value_map(board: Board, q_values: Values, *, title: str = "", limits: Range 
         q_values: [S, A].
         title: a line above.
         limits: the values at the ends of the scale, the least and the greatest there are where None.
+        longest: pixels of the longer side of a panel, about.
     """
     values = np.where(np.isfinite(q_values).any(1), q_values.max(1, initial=-np.inf), 0.0)  # [S]
-    picture = _Picture(board, _shown(board, values), title, limits)
+    picture = _Picture(board, _shown(board, values), title, limits, longest)
     for state in picture.states:
         if state not in board.endings:
             picture.tile(state, picture.colour(values[state]))
@@ -80,7 +83,9 @@ def value_map(board: Board, q_values: Values, *, title: str = "", limits: Range 
     return picture.finished()
 
 
-def q_map(board: Board, q_values: Values, *, title: str = "", limits: Range | None = None) -> Image:
+def q_map(
+    board: Board, q_values: Values, *, title: str = "", limits: Range | None = None, longest: int = LONGEST
+) -> Image:
     """Draw the value of every action as a triangle on its side of the cell; the greedy ones have a rim.
 
     Where actions are no moves on the board, they are stripes from left to right.
@@ -90,9 +95,10 @@ def q_map(board: Board, q_values: Values, *, title: str = "", limits: Range | No
         q_values: [S, A].
         title: a line above.
         limits: the values at the ends of the scale, the least and the greatest there are where None.
+        longest: pixels of the longer side of a panel, about.
     """
     shown = q_values[[state for state in _standing(board) if state not in board.endings]]
-    picture = _Picture(board, shown[np.isfinite(shown)], title, limits)
+    picture = _Picture(board, shown[np.isfinite(shown)], title, limits, longest)
     for state in picture.states:
         if state in board.endings:
             continue
@@ -110,7 +116,9 @@ def q_map(board: Board, q_values: Values, *, title: str = "", limits: Range | No
     return picture.finished()
 
 
-def visit_map(board: Board, visits: NDArray[np.int64], *, title: str = "", limits: Range | None = None) -> Image:
+def visit_map(
+    board: Board, visits: NDArray[np.int64], *, title: str = "", limits: Range | None = None, longest: int = LONGEST
+) -> Image:
     """Draw how often every state was acted in, on a logarithmic scale of colours.
 
     Args:
@@ -118,10 +126,11 @@ def visit_map(board: Board, visits: NDArray[np.int64], *, title: str = "", limit
         visits: [S, A] or [S].
         title: a line above.
         limits: the counts at the ends of the scale, 1 and the greatest there is where None.
+        longest: pixels of the longer side of a panel, about.
     """
     counts = visits if visits.ndim == 1 else visits.sum(1)  # [S]
     limits = limits or (1.0, max(2.0, float(counts.max())))
-    picture = _Picture(board, counts.astype(float), title, limits, logarithmic=True)
+    picture = _Picture(board, counts.astype(float), title, limits, longest, logarithmic=True)
     for state in picture.states:
         if state not in board.endings:
             picture.tile(state, picture.colour(counts[state]) if counts[state] else UNKNOWN)
@@ -136,14 +145,21 @@ class _Picture:
     """A board being drawn: tiles large and smooth first, then shrunk, then text."""
 
     def __init__(
-        self, board: Board, values: Values, title: str, limits: Range | None, *, logarithmic: bool = False
+        self,
+        board: Board,
+        values: Values,
+        title: str,
+        limits: Range | None,
+        longest: int,
+        *,
+        logarithmic: bool = False,
     ) -> None:
         from PIL import Image, ImageDraw
 
         self.board, self.title, self.logarithmic = board, title, logarithmic
         self.low, self.high = limits or _limits(values)
         self.rows, self.columns = board.walls.shape
-        self.size = max(SMALLEST_TILE, min(LARGEST_TILE, LONGEST // max(self.rows, self.columns)))
+        self.size = max(SMALLEST_TILE, min(LARGEST_TILE, longest // max(self.rows, self.columns)))
         self.across = _panels_across(board.panels, self.rows, self.columns)
         self.down = math.ceil(board.panels / self.across)
         self.width = MARGIN * 2 + BAR + self.across * self.columns * self.size + (self.across - 1) * GAP

@@ -55,7 +55,7 @@ def rlhub_wrappers() -> Iterator[WrapperSpec]:
 @hookimpl
 def rlhub_callbacks() -> Iterator[CallbackSpec]:
     """Pictures of what is learnt."""
-    yield CallbackSpec("tabular/value_map", "rlhub_tabular.keeping:ValueMap", "draws on the board what is learnt, as it is")
+    yield CallbackSpec("tabular/value_map", "rlhub_tabular.keeping:ValueMap", "draws what is learnt on the board")
     yield CallbackSpec("tabular/history", "rlhub_tabular.keeping:History", "keeps the Q-values as they change")
 
 
