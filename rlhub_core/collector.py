@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +204,13 @@ class Collector:
         self.env.close()
 
     def _end(self, ended: NDArray[np.bool_]) -> None:
-        for env in np.flatnonzero(ended).tolist():
-            self._ended.append(Episode(self.steps, float(self._returns[env]), int(self._lengths[env]), env))
-        if self._time - self._oldest < self.reseed_every:
+        envs = np.flatnonzero(ended)
+        returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
+        self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
+        over = ended & (self._time - self._begun >= self.reseed_every)
+        if not over.any():
             self._reset(ended, None)
             return
-        over = ended & (self._time - self._begun >= self.reseed_every)
         self._next_stretch(over)
         self._reset(ended, _where(over, self._seeds(self._stretch)))
 
@@ -334,8 +336,8 @@ class ActionLog:
         return _map(lambda leaf: leaf[time - self._start : self._size], self._entries)
 
     def forget(self, time: int) -> None:
-        """Drop the entries before a vector step."""
-        if time > self._start:
+        """Drop the entries before a vector step, once they are as many as the others: copying those costs as much."""
+        if 2 * (time - self._start) >= self._size > 0:
             self._entries = _map(np.copy, self.tail(time))
             self._size = self._capacity = self._size - (time - self._start)
             self._start = time

@@ -106,13 +106,17 @@ class ImageOfBoard:
 
     def __init__(self, model: Model) -> None:
         self._looks, self._cells, self._keys = tiles.looks(model.map), model.cells, model.map.keys
-        height, width = model.board.shape
-        self.space = Box(0, 255, (height * TILE_PIXELS, width * TILE_PIXELS, 3), np.uint8)
+        boards = tiles.paint(self._looks, self._keys, TILE_PIXELS)  # one a set of keys
+        self._boards = boards.reshape(len(boards), -1)  # flat, as numpy copies long rows much faster
+        self.space = Box(0, 255, boards.shape[1:], np.uint8)
 
     def __call__(self, states: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return [B, rows * 8, columns * 8, 3]."""
         panels, rows, columns = self._cells[states].T
-        return tiles.paint(self._looks[np.maximum(panels, 0)], rows, columns, self._keys, TILE_PIXELS)
+        boards = self._boards[np.maximum(panels, 0)]  # off the board no key is held
+        pictures = boards.reshape(-1, *self.space.shape)
+        tiles.stand(pictures, self._looks[panels, rows, columns], rows, columns, self._keys, TILE_PIXELS)
+        return pictures
 
 
 class Around:
@@ -143,8 +147,11 @@ class ImageAround(Around):
 
     def __call__(self, states: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return [B, (2 radius + 1) * 8, (2 radius + 1) * 8, 3]."""
+        around = self._around(states)
+        pictures = tiles.paint(around, self._keys, TILE_PIXELS)
         middle = np.where(self._cells[states, 0] < 0, -1, self._radius)  # [B]
-        return tiles.paint(self._around(states), middle, middle, self._keys, TILE_PIXELS)
+        tiles.stand(pictures, around[:, self._radius, self._radius], middle, middle, self._keys, TILE_PIXELS)
+        return pictures
 
 
 class TilesAround(Around):

@@ -42,33 +42,49 @@ def _look(map: Map, panel: int, tile: str) -> int:
     return LOOKS[tile]
 
 
-def paint(
-    seen: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], keys: str, pixels: int
-) -> NDArray[np.uint8]:
-    """Return pictures [B, rows * pixels, columns * pixels, 3] of boards with the agent on them.
+def paint(seen: NDArray[np.uint8], keys: str, pixels: int) -> NDArray[np.uint8]:
+    """Return pictures [B, rows * pixels, columns * pixels, 3] of boards.
 
     Args:
         seen: [B, rows, columns] how the tiles look.
-        rows: [B] of the agent; negative where it is not there.
-        columns: [B] of the agent.
         keys: the letters of the keys.
         pixels: of a tile's side.
     """
-    plain, occupied = _pictures(keys, pixels)
-    picture = plain[seen]  # [B, rows, columns, pixels, pixels, 3]
-    there = np.flatnonzero(rows >= 0)
-    place = there, rows[there], columns[there]
-    picture[place] = occupied[seen[place]]
     batch, height, width = seen.shape
-    return picture.swapaxes(2, 3).reshape(batch, height * pixels, width * pixels, 3)
+    flat = _pictures(keys, pixels)[0].reshape(-1, pixels * pixels * 3)  # numpy copies long rows much faster
+    tiles = flat[seen].reshape(*seen.shape, pixels, pixels, 3)
+    return tiles.swapaxes(2, 3).reshape(batch, height * pixels, width * pixels, 3)
+
+
+def stand(
+    pictures: NDArray[np.uint8],
+    under: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    keys: str,
+    pixels: int,
+) -> None:
+    """Draw the agent into pictures [B, …] of boards.
+
+    Args:
+        pictures: as `paint` made them.
+        under: [B] how the tile looks on which it stands.
+        rows: [B] where it stands; negative where it is not there.
+        columns: [B] where it stands.
+        keys: the letters of the keys.
+        pixels: of a tile's side.
+    """
+    batch, height, width, _ = pictures.shape
+    tiles = pictures.reshape(batch, height // pixels, pixels, width // pixels, pixels, 3)  # the same memory
+    there = np.flatnonzero(rows >= 0)
+    tiles[there, rows[there], :, columns[there]] = _pictures(keys, pixels)[1][under[there]]
 
 
 def picture(
     map: Map, panel: int, agent: tuple[int, int] | None, wind: Sequence[int] | None, pixels: int
 ) -> NDArray[np.uint8]:
     """Return a picture [rows * pixels, columns * pixels, 3] of a world, with its wind, as one looks at it."""
-    nobody = np.array([-1])
-    board = Image.fromarray(paint(looks(map)[panel][None], nobody, nobody, map.keys, pixels)[0])
+    board = Image.fromarray(paint(looks(map)[panel][None], map.keys, pixels)[0])
     for column, strength in enumerate(wind or ()):
         for row in range(map.height) if strength else ():
             if map[row, column] in ".S":

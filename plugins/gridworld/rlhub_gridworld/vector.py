@@ -104,7 +104,8 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
         """
         if self.closed:
             raise ClosedEnvironmentError("This environment is closed.")
-        which = np.flatnonzero(self._mask(options))
+        mask = self._mask(options)
+        which = np.flatnonzero(mask)
         if self._episodes is None:
             self._episodes = draws.fresh_seeds(self.num_envs)
         else:
@@ -112,7 +113,7 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
         if seed is not None:
             self._seed(seed, which)
         self._begin(which)
-        self._over = np.setdiff1d(self._over, which) if len(self._over) else self._over
+        self._over = self._over[~mask[self._over]]
         return self._observe(self.state), {}
 
     def step(

@@ -28,7 +28,7 @@ Range = tuple[float, float]
 LONGEST = 880  # pixels of a panel's longer side, about
 LARGEST_TILE, SMALLEST_TILE = 72, 4  # pixels
 ROOMY = 8  # pixels of a tile that has room for an arrow
-LEGIBLE = 36  # pixels of a tile that has room for a number
+LEGIBLE = 42  # pixels of a tile that has room for a number
 SMOOTH = 2  # times larger drawn than shown, so that slanted edges are smooth
 GAP, MARGIN, HEAD, BAR = (
     24,
@@ -169,8 +169,8 @@ class _Picture:
         self.draw: ImageDraw.ImageDraw = ImageDraw.Draw(self.image)
         self.states = _standing(board)
         for panel in range(board.panels):
-            for row, column in np.argwhere(board.walls).tolist():
-                self._box(self._corner(panel, row, column), WALL)
+            for row, column in np.ndindex(board.walls.shape):
+                self._box(self._corner(panel, row, column), WALL if board.walls[row, column] else UNKNOWN)
 
     def colour(self, value: float) -> Colour:
         """Return the colour of a value."""
@@ -240,7 +240,7 @@ class _Picture:
         if self.size < (LEGIBLE if towards is None else LARGEST_TILE - 12):
             return
         down, right = HEADINGS[towards] if towards else (0, 0)
-        place = (0.5 + 0.28 * right, (0.8 if below else 0.5) + 0.33 * down)
+        place = (0.5 + 0.28 * right, (0.77 if below else 0.5) + 0.33 * down)
         self._text(state, place, _short(value), colour, max(9, self.size // (5 if towards is None else 7)))
 
     def finished(self) -> Image:
