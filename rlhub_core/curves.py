@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlhub_core.errors import ConfigError, RunError, did_you_mean, listed
 from rlhub_core.experiment import Experiment
-from rlhub_core.records import read_episodes, read_evaluations, read_metrics
+from rlhub_core.records import read_episodes, read_evaluations, read_metric_names, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ class Curve:
         episodes = np.array([episode[:2] for episode in read_episodes(folder)], float).reshape(-1, 2)
         evaluations = [(each.step, each.mean, *each.interval) for each in read_evaluations(folder)]
         if not len(episodes) and not evaluations:
-            others = trained(folder)
+            others = read_metric_names(folder)
             hint = f" Other metrics: {listed(others)}." if others else ""
             raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.{hint}")
         window = smooth or min(100, max(1, len(episodes) // 20))
@@ -143,11 +143,6 @@ def _quantity(curves: Sequence[Curve], metric: str) -> str:
     if not windows or windows[-1] == 1:
         return what
     return f"{what}\n(mean of the last {'–'.join(map(str, dict.fromkeys((windows[0], windows[-1]))))} {unit})"
-
-
-def trained(folder: Path) -> list[str]:
-    """Return the names of the metrics that the algorithm itself has given so far."""
-    return sorted({name for line in read_metrics(folder)[:1] for name in line if name.startswith("train/")})
 
 
 def _series(folder: Path, metric: str) -> tuple[Values, Values]:

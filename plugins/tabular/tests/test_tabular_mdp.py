@@ -60,7 +60,7 @@ def test_with_the_notebook_s_generator_q_learning_is_the_notebook_s() -> None:
 def test_draws_are_those_of_numpy_s_choice() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), (7, 1)) * (np.arange(7) % 3 > 0)
     probabilities /= probabilities.sum(2, keepdims=True)
-    env, rng = make(transition_probabilities=probabilities, rewards=np.zeros((7, 1)), possible_actions=None), 0
+    env = make(transition_probabilities=probabilities, rewards=np.zeros((7, 1)), possible_actions=None)
     env.np_random, rng = np.random.RandomState(3), np.random.RandomState(3)
     state, _ = env.reset()
     for _ in range(500):

@@ -26,7 +26,7 @@ def random_table(rng: np.random.Generator, states: int, actions: int) -> Table:
         table[state] = {}
         for action in range(actions):
             count = int(rng.integers(0 if action else 1, 5))
-            chances = rng.dirichlet(np.ones(count)) if count else []
+            chances: Any = rng.dirichlet(np.ones(count)) if count else []
             table[state][action] = [
                 (p, int(rng.integers(states)), float(rng.normal()), bool(rng.random() < 0.2)) for p in chances
             ]

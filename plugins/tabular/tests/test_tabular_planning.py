@@ -105,7 +105,7 @@ def test_no_sweep_and_one() -> None:
     assert not algorithm.q_values.any()
     collector = rlhub.Collector(rlhub.make_vec("tabular/MDP-v0", **NOTEBOOK))
     progress = next(iter(algorithm.train(collector, 5)))
-    np.testing.assert_allclose(algorithm.q_values, [[7, 0, 0], [0, NONE, -50], [NONE, 32, NONE]])
+    np.testing.assert_allclose(algorithm.q_values, np.array([[7, 0, 0], [0, NONE, -50], [NONE, 32, NONE]]))
     assert algorithm.values.tolist() == [7, 0, 32]
     assert (progress.steps, collector.steps) == (1, 0)
     assert progress.metrics == {"residual": 32.0, "value_mean": 13.0}
