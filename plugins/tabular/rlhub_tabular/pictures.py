@@ -194,7 +194,7 @@ class _Picture:
         half = [(tip, 0.0), (neck, 0.1), (neck, 0.03), (tail, 0.03)]  # along, aside
         shape = half + [(along, -aside) for along, aside in reversed(half[1:])]
         down, right = HEADINGS[heading]
-        lifted = 0.1 if self.size >= LEGIBLE else 0.0  # the number stands below
+        lifted = 0.14 if self.size >= LEGIBLE else 0.0  # the number stands below
         points = [
             (0.5 + along * right + aside * down, 0.5 - lifted + (along * down + aside * right) * (1 - 2 * lifted))
             for along, aside in shape
@@ -240,7 +240,7 @@ class _Picture:
         if self.size < (LEGIBLE if towards is None else LARGEST_TILE - 12):
             return
         down, right = HEADINGS[towards] if towards else (0, 0)
-        place = (0.5 + 0.28 * right, (0.77 if below else 0.5) + 0.33 * down)
+        place = (0.5 + 0.28 * right, (0.8 if below else 0.5) + 0.33 * down)
         self._text(state, place, _short(value), colour, max(9, self.size // (5 if towards is None else 7)))
 
     def finished(self) -> Image:
