@@ -149,7 +149,10 @@ def _merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
 def _tables(map: Map, rules: Rules, cells: list[Cell], starts: list[int], rows: list[list[Outcome]]) -> Model:
     most = max(len(row) for row in rows)
     padded = [row + [(0.0, *row[0][1:])] * (most - len(row)) for row in rows]
-    columns = [np.array([[outcome[part] for outcome in row] for row in padded]) for part in range(4)]
+    columns: list[NDArray[Any]] = [
+        np.array([[outcome[part] for outcome in row] for row in padded], kind)
+        for part, kind in enumerate((np.float64, np.int64, np.float64, np.bool_))
+    ]
     probability, next_state, reward, terminated = columns  # [4 S, K] each
     remaining = probability[:, ::-1].cumsum(1)[:, ::-1][:, 1:]  # [4 S, K - 1] of the outcomes after each
     thresholds = np.where(remaining > 0, probability.cumsum(1)[:, :-1], 1.0)
@@ -162,9 +165,9 @@ def _tables(map: Map, rules: Rules, cells: list[Cell], starts: list[int], rows: 
 
 def _starts(map: Map, rules: Rules) -> list[Place]:
     floors = [place for place, tile in map if tile in ".S" + ONE_WAY]
-    if rules.start == "anywhere":
+    if rules.start == "anywhere" and floors:
         return floors
-    if rules.start != "S":
+    if rules.start not in ("S", "anywhere"):
         place: Any = rules.start
         if place not in floors:
             raise ConfigError(f"start is {at(place)}, where there is no floor to stand on.")

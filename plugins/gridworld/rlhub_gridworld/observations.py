@@ -114,7 +114,7 @@ class ImageOfBoard:
         """Return [B, rows * 8, columns * 8, 3]."""
         panels, rows, columns = self._cells[states].T
         boards = self._boards[np.maximum(panels, 0)]  # off the board no key is held
-        pictures = boards.reshape(-1, *self.space.shape)
+        pictures: NDArray[np.uint8] = boards.reshape(-1, *self.space.shape)
         tiles.stand(pictures, self._looks[panels, rows, columns], rows, columns, self._keys, TILE_PIXELS)
         return pictures
 

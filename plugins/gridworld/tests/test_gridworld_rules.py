@@ -161,7 +161,7 @@ def test_steps_follow_the_model() -> None:
             world.reset()
     assert len(seen) > 60
     for (state, action), results in seen.items():
-        model = {tuple(outcome): p for p, *outcome in world.P[state][action]}
+        model: Any = {tuple(outcome): p for p, *outcome in world.P[state][action]}
         assert set(results) <= set(model)
         for outcome, p in model.items():
             error = 5 * np.sqrt(p * (1 - p) / len(results))  # five standard deviations
@@ -189,6 +189,7 @@ def test_probabilities_add_up(slip: float) -> None:
         ),
         ({"map": 7}, "A map is a text or a list of rows, not 7."),
         ({"map": ".G"}, "The map has no start. Write an S where the agent begins, or pass start=(row, column)."),
+        ({"map": "OG", "start": "anywhere"}, "The map has no start. Write an S"),
         ({"map": "S."}, "The map has no goal. Write a G, or pass allow_unreachable=True for a world without one."),
         (
             {"map": "S#G"},
@@ -237,6 +238,13 @@ def test_what_makes_no_sense_gets_one_sentence(options: dict[str, Any], sentence
 def test_what_cannot_be_reached_is_allowed_when_asked_for() -> None:
     for map in ("S#G", "S.", "S#SG"):
         GridWorld(map, allow_unreachable=True)
+
+
+def test_rewards_are_real_numbers_however_they_are_written() -> None:
+    world = GridWorld("S.", step_reward=-1, allow_unreachable=True)
+    world.reset()
+    assert type(world.step(3)[1]) is float
+    assert type(world.P[0][3][0][2]) is float
 
 
 def test_maps_are_written_in_four_ways() -> None:

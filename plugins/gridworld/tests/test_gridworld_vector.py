@@ -86,7 +86,7 @@ def test_both_take_the_same_keywords_with_the_same_defaults() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_an_environment_is_restored_by_its_actions(name: str) -> None:
-    options = {} if name in ("Cliff", "Grid4x4") else {"slip": 0.2, "start": "anywhere"}
+    options: dict[str, Any] = {} if name in ("Cliff", "Grid4x4") else {"slip": 0.2, "start": "anywhere"}
     for mode in ("vector", "sync"):
         target = f"gridworld/{name}-v0"
         if mode == "sync":

@@ -139,7 +139,7 @@ def test_key_door_takes_both_keys() -> None:
 
 @pytest.mark.parametrize("discount", [1.0, 0.97])
 def test_the_value_of_a_maze_is_its_shortest_way(discount: float) -> None:
-    for seed in range(50):
+    for seed in range(100):
         height, width = 2 + seed % 5, 2 + seed % 7
         env = Maze(height, width, layout_seed=seed, step_reward=-1.0, goal_reward=-1.0)
         steps = shortest(env._model.map.rows)
