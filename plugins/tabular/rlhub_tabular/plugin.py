@@ -56,7 +56,9 @@ def rlhub_wrappers() -> Iterator[WrapperSpec]:
 def rlhub_callbacks() -> Iterator[CallbackSpec]:
     """Pictures of what is learnt."""
     yield CallbackSpec(
-        "tabular/value_map", "rlhub_tabular.value_map:ValueMap", "draws values and policy on the board as they are learnt"
+        "tabular/value_map",
+        "rlhub_tabular.value_map:ValueMap",
+        "draws values and policy on the board as they are learnt",
     )
 
 
