@@ -115,6 +115,7 @@ def train(
     Ctrl-C saves and stops; rlhub resume goes on exactly from there.
     """
     from rlhub_core import training
+    from rlhub_core.hub import default_hub
 
     common = {
         "steps": steps,
@@ -131,7 +132,7 @@ def train(
         run = training.run_experiment(_recipe(Path(algorithm), common, own), out, progress=not quiet)
     elif environment is None:
         raise ConfigError(f"Say where to train {algorithm}: rlhub train {algorithm} ENV, such as CartPole-v1.")
-    elif steps is None and preset is None:
+    elif steps is None and preset is None and not default_hub().find("algorithm", algorithm).plans:
         raise ConfigError("Say how long to train, in env steps of all environments together: --steps 50000.")
     else:
         run = training.train(

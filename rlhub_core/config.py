@@ -15,6 +15,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from rlhub_core import schedules
 from rlhub_core.errors import ConfigError, did_you_mean, listed
 
@@ -190,7 +192,7 @@ def join_name(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: schedules as text, tuples as lists, classes and functions by name.
+    """Return a value as TOML can hold it: schedules as text, tuples and arrays as lists, classes and functions by name.
 
     Of any other live object there is a mere mention. Nothing here or anywhere imports what is named.
     """
@@ -200,12 +202,23 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufUO":
+        return plain(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if type(value) in schedules.NAMED.values():
         return str(value)
     name = getattr(value, "__qualname__", "<")
     return mention(value) if "<" in name else f"{value.__module__}:{name}"
+
+
+def with_none(value: Any) -> Any:
+    """Return a plain value with None wherever `plain` wrote "none"."""
+    if isinstance(value, list):
+        return [with_none(item) for item in value]
+    if isinstance(value, dict):
+        return {key: with_none(item) for key, item in value.items()}
+    return None if value == "none" else value
 
 
 def mentions(value: Any) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlhub_core.errors import ConfigError, RunError, did_you_mean, listed
 from rlhub_core.experiment import Experiment
-from rlhub_core.records import read_episodes, read_evaluations, read_metrics
+from rlhub_core.records import read_episodes, read_evaluations, read_metric_names, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,9 @@ class Curve:
         episodes = np.array([episode[:2] for episode in read_episodes(folder)], float).reshape(-1, 2)
         evaluations = [(each.step, each.mean, *each.interval) for each in read_evaluations(folder)]
         if not len(episodes) and not evaluations:
-            raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.")
+            others = read_metric_names(folder)
+            hint = f" Other metrics: {listed(others)}." if others else ""
+            raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.{hint}")
         window = smooth or min(100, max(1, len(episodes) // 20))
         return cls(experiment, folder, episodes[:, 0], episodes[:, 1], window, evaluations)
 

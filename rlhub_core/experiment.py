@@ -72,8 +72,7 @@ class Experiment:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from error
         bound = config.bind(cls, data, str(file))
-        options = bound["environment_options"].items()
-        bound["environment_options"] = {name: None if value == "none" else value for name, value in options}
+        bound["environment_options"] = config.with_none(bound["environment_options"])
         return cls(**bound)
 
     def mentions(self) -> list[tuple[str, str]]:

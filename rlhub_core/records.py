@@ -133,6 +133,11 @@ def read_metrics(folder: Path) -> list[dict[str, float | None]]:
     return _json_lines(folder / METRICS)
 
 
+def read_metric_names(folder: Path) -> list[str]:
+    """Return the names of what the algorithm itself measured, such as "train/loss"; none before the first line."""
+    return sorted({name for line in read_metrics(folder) for name in line if name.startswith("train/")})
+
+
 def read_episodes(folder: Path) -> list[Episode]:
     """Return a run's training episodes."""
     path = folder / EPISODES

@@ -18,6 +18,7 @@ from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, NotFoundError, RlhubError, did_you_mean, listed
 from rlhub_core.hub import KINDS, Hub, default_hub
 from rlhub_core.parts import presets
+from rlhub_core.records import read_metric_names
 from rlhub_core.run import Run
 from rlhub_core.specs import AlgorithmSpec, load_target
 
@@ -238,8 +239,10 @@ def ended(run: Run) -> None:
         print(f"Last evaluation: {run.last_evaluation} at step {run.last_evaluation.step:,}.")
     folder = shlex.quote(str(run.folder))
     print(f"The run is in {run.folder}\nNext:")
+    scored = last or run.last_evaluation is not None
+    metric = "" if scored else "".join(f" --metric {name}" for name in read_metric_names(run.folder)[:1])
     for command in ("evaluate", "record", "plot"):
-        print(f"  rlhub {command} {folder}")
+        print(f"  rlhub {command} {folder}{metric if command == 'plot' else ''}")
 
 
 def _hanging(text: str) -> str:

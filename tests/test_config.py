@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from rlhub_core import ConfigError, Scheduled, config, option
@@ -96,6 +97,19 @@ def test_a_missing_argument_is_named() -> None:
 def test_written_and_read_back_is_the_same() -> None:
     settings = bind(learning_rate="cosine(1e-3, 0, 500)", clip=None, hidden_sizes=[8])
     assert bind(**config.plain(settings)) == settings
+
+
+def test_tables_are_written_and_read_back_whatever_they_are_made_of() -> None:
+    table: Any = {"rows": [[0.5, 0.5], None, [[], None]], "name": "none of them", "empty": None}
+    assert config.with_none(config.plain(table)) == table
+    ragged = np.array([np.array([1, 2]), None], object)
+    assert config.plain({"a": np.array([[0.5, 1.0]]), "b": np.int64(3), "c": np.array(["x"]), "d": ragged}) == {
+        "a": [[0.5, 1.0]],
+        "b": 3,
+        "c": ["x"],
+        "d": [[1, 2], "none"],
+    }
+    assert config.plain(np.array(["2026"], "datetime64[Y]")) == "object:numpy.ndarray"
 
 
 @pytest.mark.parametrize(
