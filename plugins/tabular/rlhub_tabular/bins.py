@@ -40,4 +40,4 @@ class Bins(gymnasium.ObservationWrapper[np.int64, Any, Any], RecordConstructorAr
     def observation(self, observation: Any) -> np.int64:
         """Return the number of the cell; `numpy.unravel_index(number, env.bins)` gives the bin of each dimension."""
         cell = np.clip((np.ravel(observation) - self._low) * self._per_unit, 0, self._last).astype(np.int64)
-        return np.ravel_multi_index(tuple(cell), self.bins)  # type: ignore[return-value]
+        return np.int64(np.ravel_multi_index(tuple(cell), self.bins))

@@ -35,12 +35,13 @@ def bounds(space: Space[Any], low: Bound, high: Bound, owner: str) -> tuple[NDAr
     highs = _filled(np.ravel(space.high).astype(np.float64), high, "high", owner)
     for dimension in np.flatnonzero((np.abs(lows) >= ENDLESS) | (np.abs(highs) >= ENDLESS))[:1].tolist():
         raise SpaceError(
-            f"{owner}: dimension {dimension} of {squeezed(space)} is unbounded. Give low and high: a number for all that "
-            "are unbounded, or one for each dimension. What lies beyond counts as what lies there."
+            f"{owner}: dimension {dimension} of {squeezed(space)} is unbounded. Give low and high: a number for all "
+            "that are unbounded, or one for each dimension. What lies beyond counts as what lies there."
         )
     for dimension in np.flatnonzero(lows >= highs)[:1].tolist():
         raise ConfigError(
-            f"{owner}: in dimension {dimension} low must be below high; they are {lows[dimension]} and {highs[dimension]}."
+            f"{owner}: in dimension {dimension} low must be below high; "
+            f"they are {lows[dimension]} and {highs[dimension]}."
         )
     return lows, highs
 

@@ -24,9 +24,7 @@ class DoubleQLearning(TableLearner):
         """Q₁(S, A) ← Q₁(S, A) + α (R + γ Q₂(S', argmax_a Q₁(S', a)) − Q₁(S, A)), or with 1 and 2 exchanged."""
         learning = self.rng.integers(0, 2, len(step.state))  # [B] which table
         best = self.q[learning, step.next_state].argmax(1)  # [B]
-        target = bootstrapped(
-            step.reward, self.discount, step.terminated, self.q[1 - learning, step.next_state, best]
-        )
+        target = bootstrapped(step.reward, self.discount, step.terminated, self.q[1 - learning, step.next_state, best])
         place = learning * (self.states.count * self.actions) + self.place(step.state, step.action)
         return {"td_error": self.move(place, target)}
 

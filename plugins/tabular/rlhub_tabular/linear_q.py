@@ -40,7 +40,9 @@ class LinearQConfig:
     tiles: int | tuple[int, ...] = option(8, "of each dimension, in one grid", minimum=1)
     low: float | tuple[float, ...] | None = option(None, "lower bounds, or one for all unbounded dimensions")
     high: float | tuple[float, ...] | None = option(None, "upper bounds, likewise")
-    behaviour: Actor | None = option(None, "(observations, first) -> actions that plays, in place of the ε-greedy policy")
+    behaviour: Actor | None = option(
+        None, "(observations, first) -> actions that plays, in place of the ε-greedy policy"
+    )
 
 
 class LinearQ:

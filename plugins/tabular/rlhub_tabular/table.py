@@ -28,12 +28,21 @@ def epsilon_greedy(values: Floats, epsilon: float, rng: np.random.Generator) -> 
     Args:
         values: [B, A] of actions, -inf where one is impossible.
         epsilon: probability of exploring.
-        rng: B (A + 1) numbers are drawn from it.
+        rng: where draws come from.
     """
+    if len(values) == 1:
+        return np.array([_epsilon_greedy_of_one(values[0].tolist(), epsilon, rng)])
     draws = rng.random((len(values), values.shape[1] + 1))
     least = np.where(draws[:, -1] < epsilon, LOWEST, values.max(1))  # [B] that a candidate is worth
     chosen: Ints = np.where(values >= least[:, None], draws[:, :-1], -1.0).argmax(1)
     return chosen
+
+
+def _epsilon_greedy_of_one(values: list[float], epsilon: float, rng: np.random.Generator) -> int:
+    """Draw one action; the same draw without arrays, which for one environment are most of the time of a step."""
+    least = LOWEST if rng.random() < epsilon else max(values)
+    candidates = [action for action, worth in enumerate(values) if worth >= least]
+    return candidates[int(rng.random() * len(candidates))] if len(candidates) > 1 else candidates[0]
 
 
 def expected_value(values: Floats, epsilon: float) -> Floats:
@@ -44,8 +53,8 @@ def expected_value(values: Floats, epsilon: float) -> Floats:
     return expected
 
 
-def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: float | None) -> Floats:
-    """Move estimates towards targets, Q ← Q + α (target − Q), and count; return the errors [B] there were before.
+def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: float | None) -> float:
+    """Move estimates towards targets, Q ← Q + α (target − Q), and count; return the mean size of the errors before.
 
     Where n of the B places are the same one, it moves as if their updates had come one after another, on average over
     all their orders: by (1 − (1 − α)^n) (mean target − Q).
@@ -57,16 +66,22 @@ def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: floa
         targets: [B]
         rate: α, or None for 1 / visits, which makes every estimate the mean of its targets.
     """
-    errors: Floats = targets - values[places]
-    if len(places) == 1:  # what follows, without sorting
-        visits[places] += 1
-        values[places] += (1 / visits[places] if rate is None else rate) * errors
-        return errors
+    if len(places) == 1:
+        return _move_one(values, visits, int(places[0]), float(targets[0]), rate)
+    errors = targets - values[places]  # [B]
     places, which, times = np.unique(places, return_inverse=True, return_counts=True)
     visits[places] += times
     step_size = times / visits[places] if rate is None else repeated(rate, times)
     values[places] += step_size * (np.bincount(which, errors) / times)
-    return errors
+    return float(np.abs(errors).mean())
+
+
+def _move_one(values: Floats, visits: Ints, place: int, target: float, rate: float | None) -> float:
+    """Move one estimate; the same without arrays."""
+    error = target - float(values[place])
+    visits[place] += 1
+    values[place] += (1 / int(visits[place]) if rate is None else rate) * error
+    return abs(error)
 
 
 def repeated(rate: float, times: NDArray[Any]) -> Floats:
@@ -102,7 +117,9 @@ def said(behaviour: Actor, observations: Any, first: NDArray[np.bool_], actions:
     action: Ints = given.astype(np.int64) - first_action
     if action.min() < 0 or action.max() >= actions or (given != action + first_action).any():
         last = first_action + actions - 1
-        raise ConfigError(f"behaviour: its actions must be whole numbers from {first_action} to {last}; it gave {given}.")
+        raise ConfigError(
+            f"behaviour: its actions must be whole numbers from {first_action} to {last}; it gave {given}."
+        )
     return action
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,9 @@ class TableConfig:
     discount: Scheduled[float] = option(0.99, "γ, what the next step's value is worth now", minimum=0, maximum=1)
     epsilon: Scheduled[float] = option(Linear(1.0, 0.05), "probability of a random action", minimum=0, maximum=1)
     initial_value: float = option(0.0, "of every possible action; more than can be had makes it try everything")
-    behaviour: Actor | None = option(None, "(observations, first) -> actions that plays, in place of the ε-greedy policy")
+    behaviour: Actor | None = option(
+        None, "(observations, first) -> actions that plays, in place of the ε-greedy policy"
+    )
 
 
 class Step(NamedTuple):
@@ -91,9 +92,16 @@ class TableLearner:
             happened = collector.step(action + self.first_action)
             next_state = self.states.index(happened.next_observation)
             step = Step(
-                state, action, happened.reward, next_state, happened.next_observation, happened.terminated, happened.truncated
+                state,
+                action,
+                happened.reward,
+                next_state,
+                happened.next_observation,
+                happened.terminated,
+                happened.truncated,
             )
-            state = self.states.index(collector.observations)
+            same = collector.observations is happened.next_observation  # no episode ended
+            state = next_state if same else self.states.index(collector.observations)
             self.where = state, collector.first
             metrics = self.learn(step, collector)
             self.steps = collector.steps
@@ -153,8 +161,7 @@ class TableLearner:
     def move(self, places: Ints, targets: Floats) -> float:
         """Move entries [B] of the flattened tables towards targets [B]; return the mean size of the errors."""
         rate = None if self.config.learning_rate is None else value(self.config.learning_rate, self.steps)
-        errors = move(self.q.reshape(-1), self.updates.reshape(-1), places, targets, rate)
-        return float(np.abs(errors).sum()) / len(errors)
+        return move(self.q.reshape(-1), self.updates.reshape(-1), places, targets, rate)
 
     def place(self, state: Ints, action: Ints) -> Ints:
         """Return [B] where states and actions stand in the flattened table."""

@@ -88,7 +88,8 @@ def along_traces(traces: Floats, errors: Floats, rate: float) -> Floats:
     another, on average: (1 − Π (1 − w)) Σ w δ / Σ w, so that a thousand that agree do not go a thousand times as far.
     """
     if len(errors) == 1:
-        return rate * errors[0] * traces[0]
+        alone: Floats = rate * errors[0] * traces[0]
+        return alone
     reach = traces.sum(0)  # [N]
     mean = np.divide(errors @ traces, reach, out=np.zeros_like(reach), where=reach > 0)
     change: Floats = (1.0 - np.prod(1.0 - rate * traces, axis=0)) * mean
