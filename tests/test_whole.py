@@ -45,9 +45,9 @@ def run_page(page: Path, folder: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("page", ["policies", "evolution"])
-def test_a_page_of_the_docs_does_what_it_says(tmp_path: Path, page: str) -> None:
-    assert run_page(ROOT / "docs" / f"{page}.md", tmp_path).endswith("1 blocks ran\n")
+@pytest.mark.parametrize(("page", "blocks"), [("policies", 1), ("evolution", 1), ("tabular", 3)])
+def test_a_page_of_the_docs_does_what_it_says(tmp_path: Path, page: str, blocks: int) -> None:
+    assert run_page(ROOT / "docs" / f"{page}.md", tmp_path).endswith(f"{blocks} blocks ran\n")
 
 
 def test_a_run_of_another_library_teaches(tmp_path: Path) -> None:
