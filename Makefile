@@ -27,6 +27,7 @@ bench: .venv/bench ## speed and memory beside the libraries people use today; wr
 	$(BIN)/python benchmarks/policy_speed.py
 	$(BIN)/python benchmarks/continuous_speed.py
 	$(BIN)/python benchmarks/evolution_speed.py
+	$(BIN)/python benchmarks/tabular_speed.py
 	$(BIN)/python benchmarks/memory.py
 
 dist: .venv/ready ## a wheel and a source distribution of every package, in dist/
