@@ -53,9 +53,9 @@ class PolicyIteration(Planner):
         greedy = self.q_values.argmax(1)
         before, self._policy = self._policy, greedy
         if before is None:
-            return {"changed": float(len(greedy))}
+            return {"states_changed": float(len(greedy))}
         self._policy = np.where(better, greedy, before)
-        return {"changed": float((self._policy != before).sum())}
+        return {"states_changed": float((self._policy != before).sum())}
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later improvement needs, and an actor."""
