@@ -264,9 +264,7 @@ def test_the_command_line_needs_no_steps(name: str) -> None:
     plotted = runner.invoke(app, ["plot", "run", "--metric", "train/residual"])
     assert plotted.exit_code == 0, plotted.output
     assert Path("run/plots/train-residual.png").stat().st_size > 1_000
-    with pytest.raises(
-        RunError, match=r"so there is no return to plot\. Other metrics: .*train/residual, train/value_m"
-    ):
+    with pytest.raises(RunError, match=r"so there is no return to plot\. Other metrics: train/residual, "):
         rlhub.plot("run")
 
 
