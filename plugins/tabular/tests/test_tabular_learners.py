@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from rlhub_tabular.double_q_learning import DoubleQLearning
 from rlhub_tabular.expected_sarsa import ExpectedSarsa
 from rlhub_tabular.monte_carlo import MonteCarlo
@@ -257,7 +258,9 @@ def test_the_actor_is_deterministic_and_the_exploring_one_draws_apart(learnt: Ma
 
 def test_actions_and_states_may_start_elsewhere(world: Maker, learnt: Maker) -> None:
     class Shifted(gymnasium.Wrapper[Any, Any, Any, Any]):
-        observation_space, action_space = gymnasium.spaces.Discrete(3, start=5), gymnasium.spaces.Discrete(2, start=-1)
+        def __init__(self, env: Any) -> None:
+            super().__init__(env)
+            self.observation_space, self.action_space = Discrete(3, start=5), Discrete(2, start=-1)
 
         def reset(self, **options: Any) -> Any:
             return self.env.reset(**options)[0] + 5, {}
@@ -293,6 +296,19 @@ def test_a_behaviour_of_wrong_actions_is_refused(world: Maker, learner: Maker, g
         next(one.train(collector, 1))
 
 
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_nothing_is_asked_of_terminal_states(world: Maker, learner: Maker, kind: Any) -> None:
+    """Environments side by side end in both ways at once; where one terminates nothing is possible."""
+    ways = [[(0.5, 1, 1.0, True, False), (0.25, 0, 1.0, False, True), (0.25, 1, 1.0, True, True)]]
+    for behaviour in (None, lambda observations, first: np.array([[0][seen] for seen in observations])):
+        for num_envs in (1, 5):
+            config = {"behaviour": behaviour, "epsilon": 1.0}
+            one, collector = learner(kind, lambda: world([ways, [[]]]), num_envs=num_envs, **config)
+            list(one.train(collector, 200))
+            assert one.q_values[1].tolist() == [-np.inf]
+            assert one.values == pytest.approx([1 / (1 - 0.99 / 4), 0], abs=0.5)
+
+
 # what is learnt of a policy
 
 
@@ -302,7 +318,7 @@ def test_a_behaviour_is_evaluated(learnt: Maker, kind: Any, num_envs: int) -> No
     """Sutton & Barto, example 6.2: on five states between two ends the values are 1/6 to 5/6."""
 
     class Walk(gymnasium.Env[Any, Any]):
-        observation_space, action_space = gymnasium.spaces.Discrete(7), gymnasium.spaces.Discrete(2)
+        observation_space, action_space = Discrete(7), Discrete(2)
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             super().reset(seed=seed)
@@ -371,7 +387,8 @@ def test_other_environments_begin_other_episodes(world: Maker, learner: Maker, k
 def test_a_tuple_of_numbers_is_learnt_evaluated_and_resumed() -> None:
     check_exact_resume("tabular/q_learning", "Blackjack-v1", steps=300, num_envs=2)
     run = rlhub.train("tabular/monte_carlo", "Blackjack-v1", steps=200, num_envs=2, progress=False)
-    assert run.algorithm.q_values.shape == (32 * 11 * 2, 2)
+    algorithm: Any = run.algorithm
+    assert algorithm.q_values.shape == (32 * 11 * 2, 2)
     assert rlhub.evaluate(run, episodes=10).lengths == rlhub.evaluate(rlhub.load(run.folder), episodes=10).lengths
 
 
@@ -387,8 +404,8 @@ def test_a_continuous_environment_is_refused_with_a_way_out(name: str) -> None:
 def test_a_table_that_fits_no_memory_is_refused() -> None:
     with pytest.raises(SpaceError, match="would have 1,000,000,000 states; use fewer, such as fewer bins"):
         QLearning(
-            gymnasium.spaces.Discrete(10**9),
-            gymnasium.spaces.Discrete(4),
+            Discrete(10**9),
+            Discrete(4),
             QLearning.Config(),
             seed=0,
             total_steps=1,

@@ -31,6 +31,8 @@ class Plane(gymnasium.Env[Any, Any]):
 
     action_space = Discrete(2)
 
+    observation_space: Box
+
     def __init__(self, low: Any = (0.0, -1.0), high: Any = (1.0, 3.0)) -> None:
         self.observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
 
@@ -53,12 +55,12 @@ def test_bins_by_hand() -> None:
         number = env.observation(np.array(point))
         assert number == cell
         assert env.observation_space.contains(number)
-    assert np.unravel_index(6, env.bins) == (1, 2)
+    assert [*np.unravel_index(6, env.bins)] == [1, 2]
 
 
 def test_every_bin_is_as_wide_as_another() -> None:
     env = Bins(Plane(), bins=5)
-    points = np.random.default_rng(0).uniform(env.env.observation_space.low, env.env.observation_space.high, (5_000, 2))
+    points = np.random.default_rng(0).uniform([0, -1], [1, 3], (5_000, 2))
     counts = np.bincount([int(env.observation(point)) for point in points], minlength=25)
     assert counts.min() > 140
     assert counts.max() < 260
@@ -69,7 +71,7 @@ def test_unbounded_dimensions_are_bounded_by_hand() -> None:
     assert env.observation_space == Discrete(10**4)
     for position, angle, speed in [(-4.8, 0.0, 99.0), (4.7, 0.1, -3.0)]:
         bins = np.unravel_index(env.observation(np.array([position, speed, angle, 0.0])), (10,) * 4)  # type: ignore[attr-defined]
-        assert bins == (0 if position < 0 else 9, 9 if speed > 0 else 0, 5 if angle == 0 else 6, 5)
+        assert [*bins] == [0 if position < 0 else 9, 9 if speed > 0 else 0, 5 if angle == 0 else 6, 5]
     given = rlhub.make("CartPole-v1", wrappers=["tabular/bins:bins=[1,2,3,4],low=[-1,-2,-3,-4],high=[1,2,3,4]"])
     assert given.observation_space == Discrete(24)
 
@@ -211,4 +213,5 @@ def test_the_car_reaches_the_hill(learner: Maker) -> None:
 
 def test_the_preset_is_of_what_there_is() -> None:
     run = rlhub.train("tabular/linear_q", "MountainCar-v0", preset="tuned", steps=300, progress=False)
-    assert (run.experiment.num_envs, run.algorithm.config.discount, run.algorithm.tiles.count) == (1, 1.0, 8 * 81)
+    algorithm: Any = run.algorithm
+    assert (run.experiment.num_envs, algorithm.config.discount, algorithm.tiles.count) == (1, 1.0, 8 * 81)
