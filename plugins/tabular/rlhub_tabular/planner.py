@@ -36,7 +36,6 @@ class Planner:
 
     Config: ClassVar[type[PlannerConfig]] = PlannerConfig
     name: ClassVar[str]  # of the algorithm
-    rounding: ClassVar[float] = 1e-15  # change that is none, as a share of the largest value
 
     def __init__(
         self,
@@ -74,8 +73,8 @@ class Planner:
 
     @property
     def tolerance(self) -> float:
-        """The change that ends planning: the threshold, or what is rounding where values are that large."""
-        return max(self.config.threshold or 0.0, self.rounding * float(np.abs(self.values).max()))
+        """The change that ends planning."""
+        return self.config.threshold or 0.0
 
     def sweep(self, model: Model) -> dict[str, float]:
         """Improve every value once, note the `residual`, and return further metrics."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rlhub_tabular.model import Floats, Model
 from rlhub_tabular.planner import Planner
 
+ROUNDING = 1e-11  # of solved equations, as a share of the largest value
+
 
 class PolicyIteration(Planner):
     """Evaluates a policy exactly and makes it greedy; the first one takes every possible action alike.
@@ -26,7 +28,6 @@ class PolicyIteration(Planner):
     """
 
     name = "tabular/policy_iteration"
-    rounding = 1e-11  # of solving equations
 
     def __init__(self, *args: Any, **making: Any) -> None:
         super().__init__(*args, **making)
@@ -36,6 +37,11 @@ class PolicyIteration(Planner):
     def policy(self) -> NDArray[np.int64]:
         """[S] the action of each state, counted from 0."""
         return super().policy if self._policy is None else self._policy
+
+    @property
+    def tolerance(self) -> float:
+        """The gain that is none: the threshold, or what solving equations leaves where values are that large."""
+        return max(super().tolerance, ROUNDING * float(np.abs(self.values).max()))
 
     def sweep(self, model: Model) -> dict[str, float]:
         """Evaluate the policy, then improve it."""
@@ -47,9 +53,9 @@ class PolicyIteration(Planner):
         greedy = self.q_values.argmax(1)
         before, self._policy = self._policy, greedy
         if before is None:
-            return {"changed": float(len(greedy))}
+            return {"states_changed": float(len(greedy))}
         self._policy = np.where(better, greedy, before)
-        return {"changed": float((self._policy != before).sum())}
+        return {"states_changed": float((self._policy != before).sum())}
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later improvement needs, and an actor."""

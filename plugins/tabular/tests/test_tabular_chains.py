@@ -75,6 +75,14 @@ def test_no_chain(rows: object, said: str) -> None:
     assert str(error.value) == said
 
 
+def test_every_random_number_draws_a_state() -> None:
+    class Last:
+        def random(self) -> float:
+            return float(np.nextafter(1, 0))
+
+    assert MarkovChain([[0.5, 0.5 - 5e-9], [0, 1]]).sample(Last(), max_steps=2) == [0, 1]
+
+
 @pytest.mark.parametrize("start", [-1, 4])
 def test_a_start_that_is_no_state(start: int) -> None:
     with pytest.raises(ConfigError, match=f"start must be a state, 0 to 3, not {start}"):

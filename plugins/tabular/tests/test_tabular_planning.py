@@ -180,6 +180,15 @@ def test_large_values_do_not_keep_planners_busy() -> None:
         np.testing.assert_allclose(run.algorithm.q_values[0], np.array(CONVERGED[0]) * 1e9, rtol=1e-8)
 
 
+def test_rounding_does_not_keep_policy_iteration_busy() -> None:
+    rng = np.random.default_rng(0)
+    chances, rewards = rng.dirichlet(np.ones(20), (20, 3)), rng.normal(size=(20, 3, 20)) * 1e9
+    world = {"transition_probabilities": chances, "rewards": rewards}
+    run = plan("policy_iteration", "tabular/MDP-v0", world, steps=50, discount=0.95)
+    assert run.steps < 20
+    assert 0 < run.algorithm.residual < 1e-3
+
+
 @pytest.mark.parametrize("name", PLANNERS)
 @pytest.mark.parametrize("options", [{"is_slippery": True, "max_episode_steps": 1_000}, {"is_slippery": False}])
 def test_the_greedy_actor_gets_what_the_values_promise(name: str, options: Any) -> None:
@@ -255,9 +264,7 @@ def test_the_command_line_needs_no_steps(name: str) -> None:
     plotted = runner.invoke(app, ["plot", "run", "--metric", "train/residual"])
     assert plotted.exit_code == 0, plotted.output
     assert Path("run/plots/train-residual.png").stat().st_size > 1_000
-    with pytest.raises(
-        RunError, match=r"so there is no return to plot\. Other metrics: .*train/residual, train/value_m"
-    ):
+    with pytest.raises(RunError, match=r"so there is no return to plot\. Other metrics: train/residual, "):
         rlhub.plot("run")
 
 
