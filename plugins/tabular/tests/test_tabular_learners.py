@@ -309,6 +309,21 @@ def test_nothing_is_asked_of_terminal_states(world: Maker, learner: Maker, kind:
             assert one.values == pytest.approx([1 / (1 - 0.99 / 4), 0], abs=0.5)
 
 
+@pytest.mark.parametrize("kind", [Sarsa, MonteCarlo, TDLambda])
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_after_a_truncation_the_policy_is_asked_what_it_would_have_done(
+    world: Maker, learner: Maker, kind: Any, num_envs: int
+) -> None:
+    """In state 1 it takes action 1, which is worth 20; in state 0, where it goes on, action 0."""
+    cut_off = [(1.0, 1, 4.0, False, True)]
+    make = lambda: world([[cut_off, cut_off], [cut_off, cut_off]])  # noqa: E731
+    config = {"behaviour": lambda observations, first: np.asarray(observations), "learning_rate": 1.0, "discount": 0.5}
+    one, collector = learner(kind, make, num_envs=num_envs, **config)
+    one.q[1] = 10, 20
+    next(one.train(collector, num_envs))
+    assert one.q_values.tolist() == [[4 + 20 / 2, 0], [10, 20]]
+
+
 # what is learnt of a policy
 
 
