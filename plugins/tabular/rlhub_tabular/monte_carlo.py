@@ -61,11 +61,10 @@ class MonteCarlo(TableLearner):
 
     def _after(self, step: Step) -> Floats:
         """Return [B] what follows the last step of an episode: nothing, unless it was truncated."""
-        cut_off = step.truncated & ~step.terminated
-        if not cut_off.any():
-            return np.zeros(len(cut_off))
-        following = self.draw(step.next_state, step.next_observation, np.zeros(len(cut_off), np.bool_))
-        return np.where(cut_off, self.q[step.next_state, following], 0.0)
+        after = np.zeros(len(step.state))
+        cut_off, drawn = self.draw_at_cut_offs(step)
+        after[cut_off] = self.q[step.next_state[cut_off], drawn]
+        return after
 
     def forget(self, collector: Collector) -> None:
         """Drop the running episodes."""

@@ -42,14 +42,16 @@ def _epsilon_greedy_of_one(values: list[float], epsilon: float, rng: np.random.G
     """Draw one action; the same draw without arrays, which for one environment are most of the time of a step."""
     least = LOWEST if rng.random() < epsilon else max(values)
     candidates = [action for action, worth in enumerate(values) if worth >= least]
-    return candidates[int(rng.random() * len(candidates))] if len(candidates) > 1 else candidates[0]
+    if len(candidates) > 1:
+        return candidates[int(rng.random() * len(candidates))]
+    return candidates[0] if candidates else 0  # in a terminal state there may be none
 
 
 def expected_value(values: Floats, epsilon: float) -> Floats:
     """Return [B] the mean over what `epsilon_greedy` draws of the actions' values [B, A]."""
-    possible = values >= LOWEST  # [B, A]
-    mean = np.where(possible, values, 0.0).sum(1) / possible.sum(1)
-    expected: Floats = epsilon * mean + (1 - epsilon) * values.max(1)
+    possible = values >= LOWEST  # [B, A]; in a terminal state there may be none
+    mean = np.where(possible, values, 0.0).sum(1) / np.maximum(possible.sum(1), 1)
+    expected: Floats = epsilon * mean + (1 - epsilon) * np.maximum(values.max(1), LOWEST)
     return expected
 
 
@@ -121,6 +123,13 @@ def said(behaviour: Actor, observations: Any, first: NDArray[np.bool_], actions:
             f"behaviour: its actions must be whole numbers from {first_action} to {last}; it gave {given}."
         )
     return action
+
+
+def rows(observations: Any, which: Ints) -> Any:
+    """Return some of a batch of observations, arrays or tuples of them."""
+    if isinstance(observations, tuple):
+        return tuple(rows(part, which) for part in observations)
+    return np.asarray(observations)[which]
 
 
 def possible_actions(env: Any, states: int, actions: int) -> NDArray[np.bool_] | None:

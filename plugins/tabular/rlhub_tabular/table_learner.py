@@ -16,7 +16,7 @@ from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, Space
 from rlhub_core.errors import squeezed
 from rlhub_core.schedules import Linear, resolved, value
 from rlhub_tabular.states import States
-from rlhub_tabular.table import Floats, Ints, epsilon_greedy, move, possible_actions, said
+from rlhub_tabular.table import Floats, Ints, epsilon_greedy, move, possible_actions, rows, said
 
 LARGEST = 10**8  # entries of a table; 800 MB
 
@@ -155,8 +155,18 @@ class TableLearner:
         now = self.draw(self.where[0], collector.observations, collector.first)
         if not step.truncated.any():
             return now, now
-        cut_off = self.draw(step.next_state, step.next_observation, np.zeros(len(now), np.bool_))
-        return np.where(step.truncated, cut_off, now), now
+        following = now.copy()
+        cut_off, drawn = self.draw_at_cut_offs(step)
+        following[cut_off] = drawn
+        return following, now
+
+    def draw_at_cut_offs(self, step: Step) -> tuple[Ints, Ints]:
+        """Return which environments' episodes were truncated, and draw what they would have done next."""
+        cut_off = np.flatnonzero(step.truncated & ~step.terminated)
+        if not len(cut_off):
+            return cut_off, cut_off
+        observations, first = rows(step.next_observation, cut_off), np.zeros(len(cut_off), np.bool_)
+        return cut_off, self.draw(step.next_state[cut_off], observations, first)
 
     def move(self, places: Ints, targets: Floats) -> float:
         """Move entries [B] of the flattened tables towards targets [B]; return the mean size of the errors."""
@@ -196,7 +206,7 @@ class TableLearner:
         if self.config.behaviour is None or not self.evaluates:
             return best
         seen = visits.sum(1)
-        mean = np.where(visits > 0, visits * q, 0.0).sum(1) / np.maximum(seen, 1)
+        mean = (visits * np.where(visits > 0, q, 0.0)).sum(1) / np.maximum(seen, 1)
         return np.where(seen > 0, mean, best)
 
     @property
