@@ -434,7 +434,43 @@ def keep_best(every: int) -> Callable[[], list[Any]]:
     return lambda: [TimedEvaluate(every=every, episodes=50, num_envs=50, keep_best=True), *rare_checkpoints()]
 
 
+def shortest_way() -> list[Any]:
+    """Return callbacks that end a run when its greedy policy walks the shortest way through four rooms."""
+    return until_solved(-14, 1_000, 1)()
+
+
+ROOMS: dict[str, Any] = {"env_options": {"step_reward": -1.0, "goal_reward": -1.0}, "steps": 100_000}
+
 STUDIES = {
+    "four-rooms": Study(
+        "gridworld/FourRooms-v0",
+        "Learning: four rooms, the shortest way",
+        {
+            "tabular/q_learning": Contestant("tabular/q_learning", ROOMS, shortest_way),
+            "tabular/q_learning × 64": Contestant("tabular/q_learning", ROOMS | {"num_envs": 64}, shortest_way),
+            "deep/dqn": Contestant(
+                "deep/dqn",
+                ROOMS
+                | {
+                    "num_envs": 8,
+                    "config": {"learning_rate": 1e-3, "learning_starts": 1_000, "target_update_every": 500},
+                },
+                shortest_way,
+            ),
+            "sb3/ppo": Contestant(
+                "sb3/ppo",
+                ROOMS
+                | {
+                    "num_envs": 8,
+                    "config": {"n_steps": 128, "batch_size": 256, "learning_rate": 1e-3, "ent_coef": 0.02},
+                },
+                shortest_way,
+            ),
+        },
+        report_solved,
+        seeds=range(5),
+        remark="Rewards are −1 a step, the shortest way has 14. The greedy policy is tried every 1,000 env steps.",
+    ),
     "cartpole": Study(
         "CartPole-v1",
         "Learning: CartPole-v1",
