@@ -50,7 +50,7 @@ class Run:
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
         self.checkpoints_kept = 2
-        self._earlier_seconds, self._begun = 0.0, time.monotonic()
+        self._earlier_seconds = 0.0
         self.collector: Collector | None = None
         if for_acting:
             env = parts.environment.make()
@@ -73,6 +73,7 @@ class Run:
         self.observation_space, self.action_space = spaces
         self.algorithm: Algorithm = self._build(*spaces)
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
+        self._begun = time.monotonic()  # what was built until here is no training
 
     def __repr__(self) -> str:
         recipe = self.experiment
