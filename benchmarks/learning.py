@@ -590,8 +590,8 @@ STUDIES = {
         report_scores,
         remark=(
             "The policy of the best evaluation is measured where one was kept. REINFORCE's preset was chosen among "
-            "ten settings while looking at seeds 0 and 1; with half as many episodes an update, a discount of 0.995 and "
-            "no entropy bonus, policies of two seeds out of three hovered instead of landing."
+            "ten settings while looking at seeds 0 and 1; with half as many episodes an update, a discount of 0.995 "
+            "and no entropy bonus, policies of two seeds out of three hovered instead of landing."
         ),
     ),
     "pendulum": Study(

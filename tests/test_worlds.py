@@ -61,7 +61,7 @@ def test_q_learning_walks_the_shortest_way_through_four_rooms(tmp_path: Path) ->
 
 
 def test_the_lesson_comes_to_the_numbers_of_its_textbook(tmp_path: Path) -> None:
-    lesson = [sys.executable, ROOT / "examples" / "markov_to_q_learning.py", "--folder", tmp_path]
+    lesson = [sys.executable, str(ROOT / "examples" / "markov_to_q_learning.py"), "--folder", str(tmp_path)]
     printed = subprocess.run(lesson, capture_output=True, text=True, check=True).stdout
     for line in (
         "States: 0 1 2 1 2 1 2 1 2 1 3 \n",
