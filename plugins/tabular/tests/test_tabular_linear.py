@@ -127,6 +127,12 @@ def test_tiles_by_hand() -> None:
     assert tiles(points).tolist() == [[0, 6], [2, 8], [0, 9], [5, 11], [1, 7]]
 
 
+def test_grids_are_displaced_otherwise_in_each_dimension() -> None:
+    """By (0, 0), (1, 3) / 4, (2, 6) / 4, (3, 9) / 4, of which whole tiles do not count."""
+    tiles = Tiles(np.zeros(2), np.ones(2), 4, (1, 1))
+    assert tiles(np.array([[0.3, 0.3]])).tolist() == [[0, 4 + 1, 8, 12 + 2]]
+
+
 def test_each_tile_is_one_of_its_grid() -> None:
     rng = np.random.default_rng(0)
     tiles = Tiles(np.zeros(3), np.ones(3), 16, (3, 4, 5))
