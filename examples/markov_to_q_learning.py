@@ -66,7 +66,7 @@ def main() -> None:
         print("   States:", *states, "" if states[-1] == 3 else "...")
 
     print("\n2. A decision process adds actions and rewards. Its model is known, so its values can be computed:")
-    planned = History()
+    planned = History(every=1)
     run = rlhub.train(
         "tabular/q_value_iteration",
         "tabular/MDP-v0",
@@ -93,7 +93,7 @@ def main() -> None:
     )
 
     print("\n4. Q-learning finds the values without the model, from the steps of a player who acts at random:")
-    stream, learnt = np.random.RandomState(42), History()
+    stream, learnt = np.random.RandomState(42), History(every=1)
     learner = rlhub.train(
         "tabular/q_learning",
         OneStream(stream),

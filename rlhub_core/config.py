@@ -22,6 +22,7 @@ from rlhub_core.errors import ConfigError, did_you_mean, listed
 
 MISSING: Any = dataclasses.MISSING
 _MENTION = "object:"
+_ARRAY = "array"  # {"array": [...], "dtype": "float64"} stands for an array
 
 
 def option(
@@ -192,7 +193,7 @@ def join_name(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: schedules as text, tuples and arrays as lists, classes and functions by name.
+    """Return a value as TOML can hold it: schedules as text, tuples as lists, classes and functions by name.
 
     Of any other live object there is a mere mention. Nothing here or anywhere imports what is named.
     """
@@ -202,6 +203,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size:
+        return {_ARRAY: value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufUO":
         return plain(value.tolist())
     if isinstance(value, Mapping):
@@ -212,12 +215,14 @@ def plain(value: Any) -> Any:
     return mention(value) if "<" in name else f"{value.__module__}:{name}"
 
 
-def with_none(value: Any) -> Any:
-    """Return a plain value with None wherever `plain` wrote "none"."""
+def as_given(value: Any) -> Any:
+    """Return what `plain` wrote as it was given: "none", a text or not, is None, and arrays are arrays again."""
     if isinstance(value, list):
-        return [with_none(item) for item in value]
+        return [as_given(item) for item in value]
+    if isinstance(value, dict) and value.keys() == {_ARRAY, "dtype"}:
+        return np.array(value[_ARRAY], value["dtype"])
     if isinstance(value, dict):
-        return {key: with_none(item) for key, item in value.items()}
+        return {key: as_given(item) for key, item in value.items()}
     return None if value == "none" else value
 
 

@@ -72,7 +72,7 @@ class Experiment:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from error
         bound = config.bind(cls, data, str(file))
-        bound["environment_options"] = config.with_none(bound["environment_options"])
+        bound["environment_options"] = config.as_given(bound["environment_options"])
         return cls(**bound)
 
     def mentions(self) -> list[tuple[str, str]]:

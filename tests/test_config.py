@@ -101,13 +101,16 @@ def test_written_and_read_back_is_the_same() -> None:
 
 def test_tables_are_written_and_read_back_whatever_they_are_made_of() -> None:
     table: Any = {"rows": [[0.5, 0.5], None, [[], None]], "name": "none of them", "empty": None}
-    assert config.with_none(config.plain(table)) == table
+    assert config.as_given(config.plain(table)) == table
+    for array in (np.array([[0.5, 1.0]]), np.arange(3, dtype=np.int32)):
+        back = config.as_given(config.plain({"rows": [array]}))["rows"][0]
+        assert back.dtype == array.dtype
+        np.testing.assert_array_equal(back, array)
     ragged = np.array([np.array([1, 2]), None], object)
-    assert config.plain({"a": np.array([[0.5, 1.0]]), "b": np.int64(3), "c": np.array(["x"]), "d": ragged}) == {
-        "a": [[0.5, 1.0]],
+    assert config.plain({"b": np.int64(3), "c": np.array(["x"]), "d": [ragged[1]]}) == {
         "b": 3,
         "c": ["x"],
-        "d": [[1, 2], "none"],
+        "d": ["none"],
     }
     assert config.plain(np.array(["2026"], "datetime64[Y]")) == "object:numpy.ndarray"
 

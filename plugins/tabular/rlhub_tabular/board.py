@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from rlhub_tabular.states import States
@@ -25,55 +26,67 @@ class Board:
         walls: [rows, columns] bool.
         headings: of each action, "up", "down", "left" or "right"; empty where actions are no such moves.
         endings: the reward for entering each state in which episodes end.
+        step_reward: the usual reward of a step that ends nothing.
     """
 
     cells: NDArray[np.int64]
     walls: NDArray[np.bool_]
     headings: tuple[str, ...]
     endings: dict[int, float]
+    step_reward: float = 0.0
 
     @property
     def panels(self) -> int:
         """How many boards stand side by side: one for each set of keys held, say."""
         return int(self.cells[:, 0].max()) + 1
 
+    @property
+    def standing(self) -> list[int]:
+        """The states that stand somewhere and in which an episode goes on."""
+        somewhere = np.flatnonzero(self.cells[:, 0] != NOWHERE).tolist()
+        return [state for state in somewhere if state not in self.endings]
+
+    @property
+    def goals(self) -> set[int]:
+        """The endings of the greatest reward, where it is no less than that of any step."""
+        best = max((self.endings[state] for state in self.endings if self.cells[state, 0] != NOWHERE), default=0.0)
+        good = best >= self.step_reward
+        return {state for state, reward in self.endings.items() if good and reward == best}
+
     @classmethod
     def of(cls, env: Any) -> Board:
         """Return the board of an environment, single or vector.
 
-        A world tells its own `cells` and `board`; of Gymnasium's worlds the `desc` or `shape` tells them. The states of
-        any other stand row by row: in the order of the first two parts of an observation, the others making panels, or
-        in a rectangle.
+        A world tells its own `cells`, `board` and `headings`; of Gymnasium's worlds the `desc` or `shape` tells the
+        cells, and the model where actions lead. The states of any other stand row by row: in the order of the first two
+        parts of an observation, the others making panels, or in a rectangle.
         """
-        states = States(getattr(env, "single_observation_space", env.observation_space))
+        space = getattr(env, "single_observation_space", env.observation_space)
         actions = int(getattr(env, "single_action_space", env.action_space).n)
-        cells, walls = _own(env)
-        if cells is None or len(cells) != states.count:
-            cells, walls = _gymnasiums(env, states.count)
-        if cells is None or walls is None:
-            cells, walls = _row_by_row(states.sizes)
-        model = told(env, "P")
-        fits = model is not None and len(model) <= states.count
-        return cls(
-            cells,
-            walls,
-            _headings(model, cells, actions) if fits else (),
-            _endings(model) if fits else {},
-        )
+        states, model = States(space), told(env, "P")
+        world, walls = _told(env)  # the cells of the model's states
+        cells, empty = _row_by_row(states.sizes)
+        if world is None and model is not None and len(model) == states.count:
+            world = cells
+        if isinstance(space, Discrete) and world is not None and len(world) == states.count:
+            cells, empty = world, empty if walls is None else walls
+        if walls is None or walls.shape != empty.shape:
+            walls = empty
+        if model is None or world is None or len(model) != len(world):
+            return cls(cells, walls, tuple(told(env, "headings") or ()), {})
+        headings = tuple(told(env, "headings") or _headings(model, world, actions))
+        numbered = cells is world
+        return cls(cells, walls, headings, *_rewards(model, world, None if numbered else cells))
 
 
-def _own(env: Any) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
+def _told(env: Any) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
+    """Return the cells and walls that a world tells, in whichever way."""
     cells, board = told(env, "cells"), told(env, "board")
-    if cells is None or board is None:
-        return None, None
-    return np.asarray(cells, np.int64), np.asarray(board, np.bool_)
-
-
-def _gymnasiums(env: Any, count: int) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
-    """Return the cells of FrozenLake and its like, which number them row by row."""
-    desc, shape = told(env, "desc"), told(env, "shape")
-    shape = np.shape(desc) if desc is not None else shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or math.prod(shape) != count:
+    if cells is not None and board is not None:
+        return np.asarray(cells, np.int64), np.asarray(board, np.bool_)
+    desc, shape, model = told(env, "desc"), told(env, "shape"), told(env, "P")
+    shape = np.shape(desc) if desc is not None else shape  # FrozenLake and its like number cells row by row
+    if model is None or not isinstance(shape, tuple) or len(shape) != 2 or math.prod(shape) != len(model):
         return None, None
     return _row_by_row(shape)
 
@@ -113,14 +126,28 @@ def _heading(move: NDArray[np.float64]) -> str | None:
     return next(name for name, step in HEADINGS.items() if step == straight)
 
 
-def _endings(model: Any) -> dict[int, float]:
-    """Return the reward for entering each state in which episodes end."""
+def _rewards(model: Any, world: NDArray[np.int64], cells: NDArray[np.int64] | None) -> tuple[dict[int, float], float]:
+    """Return the reward for entering each state in which episodes end, and that of other steps.
+
+    Args:
+        model: of the world.
+        world: [S, 3] the cells of its states.
+        cells: those of a table that numbers states otherwise; there they are found by row and column.
+    """
     endings: dict[int, float] = {}
+    steps: list[float] = []
     for state, _, outcomes in _rows(model):
         for _, successor, reward, terminated in outcomes:
-            if terminated and successor != state:
+            if not terminated:
+                steps.append(float(reward))
+            elif successor != state:
                 endings[int(successor)] = float(reward)
-    return endings
+    if cells is not None:
+        places = {tuple(world[state, 1:].tolist()): reward for state, reward in endings.items()}
+        places.pop((NOWHERE, NOWHERE), None)
+        found = ((state, places.get(tuple(place))) for state, place in enumerate(cells[:, 1:].tolist()))
+        endings = {state: reward for state, reward in found if reward is not None}
+    return endings, float(np.median(steps)) if steps else 0.0
 
 
 def _rows(model: Any) -> Any:

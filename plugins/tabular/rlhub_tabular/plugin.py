@@ -7,7 +7,10 @@ from gymnasium.envs.registration import EnvSpec
 from rlhub_core import AlgorithmSpec, CallbackSpec, WrapperSpec, hookimpl
 
 STATES = ("Discrete", "MultiDiscrete", "MultiBinary", "Tuple")
-BINS = "The wrapper tabular/bins makes a Box discrete: --wrapper tabular/bins:bins=10."
+BINS = (
+    "A grid world gives states with observation=index; the wrapper tabular/bins makes a Box of few dimensions "
+    "discrete: --wrapper tabular/bins:bins=10."
+)
 PLANNERS = (
     ("value_iteration", "ValueIteration", "sweeps of Bellman's optimality equation over the values of all states"),
     ("policy_iteration", "PolicyIteration", "evaluates a policy, makes it greedy, until it stays as it is"),

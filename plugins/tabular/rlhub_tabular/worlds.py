@@ -13,7 +13,8 @@ def told(env: Any, name: str) -> Any:
     Args:
         env: a `gymnasium.Env` or `VectorEnv`, wrapped or not.
         name: "P" for the model `P[state][action] = [(probability, next_state, reward, terminated), …]`, "cells" for the
-            [S, 3] panel, row and column of each state on the "board" [rows, columns], which is true where a wall is.
+            [S, 3] panel, row and column of each state on the "board" [rows, columns], which is true where a wall is,
+            "headings" for where each action leads: "up", "down", "left" or "right".
     """
     inner = env.unwrapped
     if isinstance(inner, SyncVectorEnv):

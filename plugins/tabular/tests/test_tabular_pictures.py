@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
-from rlhub_tabular import pictures
+from rlhub_tabular import canvas, pictures
 from rlhub_tabular.board import Board
 from rlhub_tabular.curves import q_value_curves
 from rlhub_tabular.keeping import History, ValueMap
@@ -34,9 +34,9 @@ def optimal(env: gymnasium.Env[Any, Any]) -> Any:
 
 def centre(image: Image.Image, board: Board, state: int, *, aside: tuple[float, float] = (0.1, 0.1)) -> Any:
     """Return the colour of a state's cell, near one of its corners, where no arrow or number is."""
-    size = pictures.LARGEST_TILE
+    size = canvas.LARGEST_TILE
     _, row, column = board.cells[state].tolist()
-    left, top = pictures.MARGIN + column * size, pictures.MARGIN + pictures.HEAD + row * size
+    left, top = canvas.MARGIN + column * size, canvas.MARGIN + canvas.HEAD + row * size
     return image.getpixel((int(left + aside[0] * size), int(top + aside[1] * size)))
 
 
@@ -112,7 +112,7 @@ def test_q_values_are_triangles_on_their_sides() -> None:
     seen = [sum(centre(image, board, 0, aside=place)) for place in places.values()]
     assert seen == sorted(seen)
     assert len(set(seen)) == 4
-    assert centre(image, board, 1, aside=places["left"]) == pictures.UNKNOWN  # impossible
+    assert centre(image, board, 1, aside=places["left"]) == canvas.UNKNOWN  # impossible
 
 
 def test_actions_that_are_no_moves_are_stripes_and_names() -> None:
@@ -120,7 +120,7 @@ def test_actions_that_are_no_moves_are_stripes_and_names() -> None:
     board, q_values = Board.of(env), optimal(env)
     image = pictures.q_map(board, q_values)
     assert centre(image, board, 0, aside=(0.25, 0.5)) != centre(image, board, 0, aside=(0.75, 0.5))
-    assert centre(image, board, 1, aside=(0.25, 0.5)) == pictures.UNKNOWN
+    assert centre(image, board, 1, aside=(0.25, 0.5)) == canvas.UNKNOWN
     assert pictures.value_map(board, q_values).size == image.size
 
 
@@ -132,7 +132,7 @@ def test_visits_have_a_logarithmic_scale() -> None:
     steps = np.diff([centre(image, board, state)[1] for state in range(4)])
     assert (steps > 0).all()
     assert steps.max() < 3 * steps.min()
-    assert centre(image, board, 40) == pictures.UNKNOWN  # never there
+    assert centre(image, board, 40) == canvas.UNKNOWN  # never there
 
 
 def test_curves_have_a_panel_each_and_the_truth_as_a_dashed_line() -> None:
@@ -159,6 +159,74 @@ def test_a_value_map_leaves_a_picture_and_a_film(tmp_path: Path, of: str, table:
     assert still.width > 12 * 40
 
 
+def test_a_table_of_coordinates_stands_on_the_board_of_its_world() -> None:
+    plain = Board.of(rlhub.make("gridworld/FourRooms-v0"))
+    board = Board.of(rlhub.make("gridworld/FourRooms-v0", observation="coordinates"))
+    np.testing.assert_array_equal(board.walls, plain.walls)
+    assert board.headings == plain.headings
+    ends = [[each.cells[state].tolist() for state in each.endings] for each in (plain, board)]
+    assert ends[0] == ends[1] == [[0, 7, 9]]
+
+
+def test_a_corridor_has_arrows_too() -> None:
+    assert Board.of(rlhub.make("gridworld/Empty-v0", height=1, width=5)).headings == ("up", "down", "left", "right")
+
+
+def test_worlds_in_other_processes_are_drawn_as_well(tmp_path: Path) -> None:
+    for mode in ("sync", "async"):
+        rlhub.train(
+            "tabular/q_learning",
+            "gridworld/KeyDoor-v0",
+            steps=40,
+            num_envs=2,
+            vectorization_mode=mode,
+            folder=tmp_path / mode,
+            callbacks=["tabular/value_map:gif=false"],
+        )
+    sizes = [Image.open(tmp_path / mode / "plots" / "values.png").size for mode in ("sync", "async")]
+    assert sizes[0] == sizes[1]
+
+
+def test_a_picture_of_many_panels_is_no_larger_than_one_of_few() -> None:
+    rows = ["S" + "abcdef", "." * 7, "ABCDEFG"]
+    board = Board.of(rlhub.make("gridworld/Grid-v0", map=rows))
+    assert board.panels == 64
+    assert max(pictures.value_map(board, np.zeros((len(board.cells), 4)), longest=600).size) < 800
+
+
+@pytest.mark.parametrize("draw", [pictures.value_map, pictures.q_map])
+def test_what_is_no_number_is_drawn_as_unknown(draw: Any) -> None:
+    board = Board.of(rlhub.make("FrozenLake-v1", is_slippery=False))
+    q_values = np.zeros((16, 4))
+    q_values[:8] = np.nan
+    image = draw(board, q_values)
+    assert centre(image, board, 1, aside=(0.1, 0.3)) == canvas.UNKNOWN
+    assert centre(image, board, 14, aside=(0.1, 0.3)) != canvas.UNKNOWN
+    assert draw(board, np.full((16, 4), -np.inf)).size == draw(board, np.zeros((16, 4), int)).size
+
+
+def test_an_ending_that_costs_more_than_a_step_is_no_goal() -> None:
+    pit = Board.of(rlhub.make("gridworld/Grid-v0", map=["S.O"], allow_unreachable=True))
+    cliff = Board.of(rlhub.make("gridworld/Cliff-v0"))  # every step costs 1, the last one too
+    assert not pit.goals
+    assert len(cliff.goals) == 1
+
+
+def test_a_title_is_never_cut_off() -> None:
+    board = Board.of(rlhub.make("tabular/MDP-v0", **PROCESS))
+    title = "a title that is a good deal wider than the board of two states below it"
+    image = pictures.value_map(board, np.zeros((2, 2)), title=title)
+    ink = [x for x in range(image.width) if image.getpixel((x, canvas.MARGIN + 6)) != canvas.PAPER]
+    assert image.width - max(ink) >= canvas.MARGIN
+
+
+def test_a_history_unasked_keeps_a_bounded_number_of_tables(tmp_path: Path) -> None:
+    history = History()
+    rlhub.train("tabular/q_learning", "FrozenLake-v1", steps=2_500, folder=tmp_path, callbacks=[history])
+    assert 500 <= len(history.steps) <= 1_001
+    assert history.most(np.zeros((40_000, 40_000), np.int8)) == 10
+
+
 def test_a_film_of_a_long_run_has_no_more_frames_than_can_be_watched(tmp_path: Path) -> None:
     film = ValueMap(gif=False)
     rlhub.train("tabular/q_learning", "FrozenLake-v1", steps=1_500, folder=tmp_path, callbacks=[film], progress=False)
@@ -169,7 +237,8 @@ def test_a_film_of_a_long_run_has_no_more_frames_than_can_be_watched(tmp_path: P
 
 
 def test_a_history_holds_every_table_from_the_first(tmp_path: Path) -> None:
-    history = History()
+    history = History(every=1)
+    assert len(history.tables) == 0
     config = {"discount": 0.9, "threshold": None}
     run = rlhub.train(
         "tabular/q_value_iteration",
