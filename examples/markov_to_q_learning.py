@@ -10,6 +10,7 @@ there. Two pictures are left in the folder.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,17 @@ class OneStream(MDP):
 
 
 def main() -> None:
-    """Sample the chain, plan with two discounts, learn without a model, and compare."""
+    """Ask where the pictures go, and walk."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("lesson"))
     folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as runs:
+        walk(folder, Path(runs))
 
+
+def walk(folder: Path, runs: Path) -> None:
+    """Sample the chain, plan with two discounts, learn without a model, and compare; pictures go to `folder`."""
     print("1. A Markov chain goes from state to state; state 3 is never left.\n")
     stream = np.random.RandomState(42)
     for _ in range(10):
@@ -74,7 +81,7 @@ def main() -> None:
         steps=50,
         config={"discount": 0.90, "threshold": None},
         callbacks=[planned],
-        folder=folder / "planned",
+        folder=runs / "planned",
     )
     show(run, "γ 0.90, 50 sweeps")
 
@@ -87,7 +94,7 @@ def main() -> None:
             env_options=PROCESS,
             steps=50,
             config=far,
-            folder=folder / "far",
+            folder=runs / "far",
         ),
         "γ 0.95, 50 sweeps",
     )
@@ -104,7 +111,7 @@ def main() -> None:
             "behaviour": lambda states, first: np.array([stream.choice(POSSIBLE[state]) for state in states]),
         },
         callbacks=[learnt],
-        folder=folder / "learnt",
+        folder=runs / "learnt",
     )
     show(learner, "γ 0.90, 10,000 steps")
 
