@@ -94,6 +94,12 @@ def train(
     terminal_on_life_loss: Annotated[
         bool | None, typer.Option("--terminal-on-life-loss", help="Learn as if a lost life ended the game.")
     ] = None,
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT", help="observations, rewards or both: observations,rewards; see rlhub info normalize."
+        ),
+    ] = None,
     log_every: Annotated[Any, count("Env steps between two lines of metrics.jsonl.", "--log-every")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, …")] = None,
     vectorization_mode: Annotated[
@@ -122,6 +128,7 @@ def train(
         "num_envs": num_envs,
         "reward_clip": reward_clip,
         "terminal_on_life_loss": terminal_on_life_loss,
+        "normalize": normalize,
         "log_every": log_every,
         "vectorization_mode": vectorization_mode,
     }

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rlhub_core import state
 from rlhub_core.errors import ConfigError, EnvironmentContractError
+from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
 
@@ -40,9 +41,12 @@ class Collector:
         reward_clip: rewards are clipped to [-reward_clip, reward_clip] in transitions (never in episodes).
         terminal_on_life_loss: a lost life (`info["lives"]`) is a termination in transitions (never in episodes; the
             game goes on and nothing is reset).
+        normalization: of observations and rewards in `observations` and transitions (never in episodes); its statistics
+            are learnt here, once a step.
 
     Attributes:
         observations: [B, ...] what to act on next.
+        raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
     """
@@ -55,6 +59,7 @@ class Collector:
         reseed_every: int = 10_000,
         reward_clip: float | None = None,
         terminal_on_life_loss: bool = False,
+        normalization: Normalization | None = None,
     ) -> None:
         if env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
             raise EnvironmentContractError(
@@ -63,8 +68,10 @@ class Collector:
             )
         self.env, self.seed, self.reseed_every = env, seed, reseed_every
         self.reward_clip, self.terminal_on_life_loss = reward_clip, terminal_on_life_loss
+        self.normalization = normalization
         self.num_envs = env.num_envs
         self.observations: ObsType
+        self.raw_observations: ObsType
         self.first: NDArray[np.bool_]
         self._lives: NDArray[Any] | None
         self.steps = 0
@@ -83,10 +90,15 @@ class Collector:
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
         if terminal_on_life_loss and self._lives is None:
             raise ConfigError("terminal_on_life_loss needs an environment that tells of lives; this one does not.")
+        if normalization is not None:
+            normalization.begin(self.raw_observations)
+        self._look()
 
     @property
     def single_observation_space(self) -> Any:
-        """The observation space of one environment."""
+        """The observation space of one environment, as it is learnt from."""
+        if self.normalization is not None:
+            return self.normalization.observation_space
         return self.env.single_observation_space
 
     @property
@@ -106,7 +118,7 @@ class Collector:
         self._time += 1
         self.steps += self.num_envs
         ended = self._account(raw_reward, terminated, truncated)
-        self.observations = next_observation = self._own(raw)
+        self.raw_observations = successor = self._own(raw)
         if self._lives is not None:
             lost = self._update_lives(info)
             if self.terminal_on_life_loss:
@@ -116,6 +128,13 @@ class Collector:
         reward = raw_reward
         if self.reward_clip is not None:
             reward = np.clip(raw_reward, -self.reward_clip, self.reward_clip)
+        if self.normalization is None:
+            self.observations = self.raw_observations
+            return Transition(observation, actions, reward, successor, terminated, truncated, info)
+        reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
+        self._look()
+        same = successor is self.raw_observations  # no episode ended
+        next_observation = self.observations if same else self.normalization.observations(successor)
         return Transition(observation, actions, reward, next_observation, terminated, truncated, info)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
@@ -123,6 +142,9 @@ class Collector:
         self._next_stretch(which)
         self._reset(which, _where(which, self._seeds(self._stretch)))
         self.first = self._lengths == 0
+        if self.normalization is not None:
+            self.normalization.forget(which)
+        self._look()
 
     def apart(self, env: int, seed: int) -> Collector:
         """Return a collector that takes over one of the environments, with the same learning view.
@@ -148,6 +170,7 @@ class Collector:
             reseed_every=self.reseed_every,
             reward_clip=self.reward_clip,
             terminal_on_life_loss=self.terminal_on_life_loss,
+            normalization=self.normalization and self.normalization.apart(),
         )
 
     def episodes(self) -> Sequence[Episode]:
@@ -175,6 +198,8 @@ class Collector:
                 "checksum": self._checksum(),
             },
         )
+        if self.normalization is not None:
+            self.normalization.save(folder)
 
     def load(self, folder: Path) -> bool:
         """Bring every environment back by replaying its actions; return whether that was exact.
@@ -190,6 +215,9 @@ class Collector:
         self._oldest = int(self._begun.min())
         self._log = ActionLog(saved["actions"], start=self._oldest)
         self._replay(saved["time"])
+        if self.normalization is not None:
+            self.normalization.load(folder)
+        self._look()
         self.steps, self._time = saved["steps"], saved["time"]
         self._ended = [Episode(*episode) for episode in saved["ended"]]
         exact = self._checksum() == saved["checksum"] and all(
@@ -234,7 +262,7 @@ class Collector:
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
         everywhere = seeds is not None and bool(which.all())
-        before = self.observations if not everywhere and self._masked_resets_to_check else None
+        before = self.raw_observations if not everywhere and self._masked_resets_to_check else None
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
@@ -242,7 +270,7 @@ class Collector:
             if "Seed must be a python integer" not in str(error):
                 raise
             raise EnvironmentContractError(f"{self.env} takes no seed for each environment. {_MAKE_SYNC}") from error
-        self.observations = self._own(raw)
+        self.raw_observations = self._own(raw)
         self.first = which
         self._returns[which] = 0.0
         self._lengths[which] = 0
@@ -271,6 +299,11 @@ class Collector:
             self._handed_out = None
         return copy.deepcopy(raw) if self._shared else raw
 
+    def _look(self) -> None:
+        """Let `observations` be what the environments gave last, as it is learnt from."""
+        raw = self.raw_observations
+        self.observations = raw if self.normalization is None else self.normalization.observations(raw)
+
     def _seeds(self, stretches: NDArray[np.int64]) -> list[int]:
         return [int(seed) for seed in stretch_seeds(self.seed, np.arange(self.num_envs), stretches)]
 
@@ -284,7 +317,7 @@ class Collector:
             if starting.any():
                 self._reset(starting, _where(starting, seeds))
             raw, reward, terminated, truncated, info = self.env.step(self._log[time])
-            self.observations = self._own(raw)
+            self.raw_observations = self._own(raw)
             ended = self._account(reward, terminated, truncated)
             if self._lives is not None:
                 self._update_lives(info)
@@ -297,11 +330,11 @@ class Collector:
         self.first = self._lengths == 0
 
     def _checksum(self) -> int:
-        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in _leaves(self.observations)))
+        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in _leaves(self.raw_observations)))
 
     def _check_masked_reset(self, before: ObsType, which: NDArray[np.bool_]) -> None:
         self._masked_resets_to_check -= 1
-        for old, new in zip(_leaves(before), _leaves(self.observations), strict=True):
+        for old, new in zip(_leaves(before), _leaves(self.raw_observations), strict=True):
             if not np.array_equal(old[~which], new[~which], equal_nan=old.dtype.kind == "f"):
                 raise EnvironmentContractError(
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "

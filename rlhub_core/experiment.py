@@ -11,6 +11,7 @@ from typing import Any
 
 from rlhub_core import config
 from rlhub_core.errors import ConfigError, RunError, listed
+from rlhub_core.normalization import Normalize
 
 FILE = "experiment.toml"
 
@@ -31,6 +32,7 @@ class Experiment:
     preset: str | None = None
     reward_clip: float | None = None
     terminal_on_life_loss: bool = False
+    normalize: Normalize | None = None
     reseed_every: int = 10_000  # steps of one environment
     callbacks: tuple[str, ...] = ()
     log_every: int = 1_000  # env steps
@@ -45,12 +47,15 @@ class Experiment:
             raise ConfigError(f"seed must be an integer from 0 on, not {self.seed!r}.")
         if self.reward_clip is not None and not self.reward_clip > 0:
             raise ConfigError(f"reward_clip must be a positive number, not {self.reward_clip!r}.")
+        object.__setattr__(self, "normalize", Normalize.of(self.normalize))  # which may be given as a text
 
     def write(self, folder: Path) -> None:
         """Write `experiment.toml` into the run folder."""
         import tomli_w
 
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.normalize is not None:
+            fields["normalize"] = dataclasses.asdict(self.normalize)
         given = {name: config.plain(value) for name, value in fields.items() if value is not None}
         (folder / FILE).write_text(tomli_w.dumps(given))
 
@@ -71,6 +76,8 @@ class Experiment:
             data = tomllib.loads(file.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from error
+        if "normalize" in data:
+            data["normalize"] = Normalize.of(data["normalize"])
         bound = config.bind(cls, data, str(file))
         bound["environment_options"] = config.as_given(bound["environment_options"])
         return cls(**bound)

@@ -17,6 +17,7 @@ from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, RunError, listed
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import Experiment
+from rlhub_core.normalization import Normalization
 from rlhub_core.parts import Parts, algorithm_spec, check_fit
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode
 from rlhub_core.provenance import provenance
@@ -31,7 +32,8 @@ class Run:
         experiment: the recipe, resolved.
         folder: where everything is.
         algorithm: the learner itself.
-        observation_space, action_space: of one environment.
+        observation_space, action_space: of one environment, as it is.
+        normalization: of what the algorithm sees, with its statistics; None where nothing is normalised.
         collector: the environments it learns from (None for a run that was loaded to act).
         restored: "exact", "warm" or None: how the last resume went.
         stopped: why training ended before its last step, or "".
@@ -52,26 +54,31 @@ class Run:
         self.checkpoints_kept = 2
         self._earlier_seconds = 0.0
         self.collector: Collector | None = None
+        self.normalization: Normalization | None = None
         if for_acting:
             env = parts.environment.make()
             spaces, self._facts = (env.observation_space, env.action_space), env.metadata.get("provenance", {})
             if not parts.environment.is_instance:
                 env.close()
+            self._normalize(spaces[0])
         else:
             vec = parts.environment.make_vec(experiment.num_envs, experiment.vectorization_mode)
             spaces, self._facts = (
                 (vec.single_observation_space, vec.single_action_space),
                 vec.metadata.get("provenance", {}),
             )
+            self._normalize(spaces[0])
             self.collector = Collector(
                 vec,
                 stream(experiment.seed, "environments"),
                 reseed_every=experiment.reseed_every,
                 reward_clip=experiment.reward_clip,
                 terminal_on_life_loss=experiment.terminal_on_life_loss,
+                normalization=self.normalization,
             )
         self.observation_space, self.action_space = spaces
-        self.algorithm: Algorithm = self._build(*spaces)
+        seen = spaces[0] if self.normalization is None else self.normalization.observation_space
+        self.algorithm: Algorithm = self._build(seen, spaces[1])
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
         self._begun = time.monotonic()  # what was built until here is no training
 
@@ -102,8 +109,13 @@ class Run:
         return read_evaluations(self.folder)
 
     def actor(self, *, explore: bool = False) -> Actor:
-        """Return a new actor of the algorithm: greedy, or exploring as in training."""
-        return self.algorithm.actor(explore=explore)
+        """Return a new actor of the algorithm, greedy or exploring as in training.
+
+        It takes observations as the environment gives them, and normalises them where the algorithm learnt from
+        normalised ones: with the statistics that the run has at the time.
+        """
+        actor = self.algorithm.actor(explore=explore)
+        return actor if self.normalization is None else self.normalization.around(actor)
 
     def separate_environment(self) -> EnvironmentSource:
         """Return the source of environments of the same kind that share nothing with those of training.
@@ -129,12 +141,17 @@ class Run:
         if self.collector is not None and not self.environment.is_instance:
             self.collector.close()
 
+    def _normalize(self, observation_space: Any) -> None:
+        settings = self.experiment.normalize
+        if settings is not None:
+            self.normalization = Normalization(settings, observation_space, self.experiment.num_envs)
+
     def _build(self, observation_space: Any, action_space: Any) -> Algorithm:
         maker: Any = self._parts.algorithm
         experiment = self.experiment
         if not self._parts.makes_algorithm:
             return cast(Algorithm, maker)  # the user made it
-        check_fit(self._parts.hub, experiment.algorithm, observation_space, action_space, self.environment.name)
+        check_fit(self._parts.hub, experiment.algorithm, self.observation_space, action_space, self.environment.name)
         settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
         maker.Config(**settings)  # which may object to a schedule without length, before it is given one
         settings = {name: schedules.resolve(value, experiment.steps) for name, value in settings.items()}
@@ -218,6 +235,8 @@ class Run:
             self._restore_callbacks(folder / "callbacks")
             self.records.restore(saved["records"])
             exact = self._same_ground(manifest["provenance"]) and exact
+        elif self.normalization is not None:
+            self.normalization.load(folder / "collector")
         self._earlier_seconds, self._begun = saved["seconds"], time.monotonic()
         self.last_evaluation, self.best_evaluation = (
             Evaluation(**saved[name]) if saved[name] else None for name in ("last_evaluation", "best_evaluation")

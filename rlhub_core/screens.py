@@ -17,6 +17,7 @@ from rlhub_core.doctor import Finding, counted
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, NotFoundError, RlhubError, did_you_mean, listed
 from rlhub_core.hub import KINDS, Hub, default_hub
+from rlhub_core.normalization import Normalize
 from rlhub_core.parts import presets
 from rlhub_core.records import read_metric_names
 from rlhub_core.run import Run
@@ -81,6 +82,12 @@ def info(name: str) -> None:
         NotFoundError: where nothing does.
         PluginError: where its plugin is broken.
     """
+    if name == "normalize":
+        block(
+            "normalize", {"kind": "setting of a run", "description": "rlhub train … --normalize observations,rewards"}
+        )
+        _parameters("setting", Normalize)
+        return
     hub = default_hub()
     bearers = [(kind, full) for kind in KINDS for full in hub.offers(kind) if name in (full, full.partition("/")[2])]
     if not bearers:

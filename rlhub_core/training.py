@@ -39,6 +39,7 @@ def train(
     vectorization_mode: str | None = None,
     reward_clip: float | None = None,
     terminal_on_life_loss: bool | None = None,
+    normalize: Any = None,
     callbacks: Sequence[Any] = (),
     log_every: int | None = None,
     folder: str | Path | None = None,
@@ -61,6 +62,9 @@ def train(
         vectorization_mode: as for `make_vec`.
         reward_clip: learn from rewards clipped to [-reward_clip, reward_clip]; scores stay raw.
         terminal_on_life_loss: learn as if a lost life ended the game; it goes on, and scores are of whole games.
+        normalize: "observations", "rewards" or both, "observations,rewards", with settings as in
+            "observations,rewards,discount=0.995", or a `Normalize`; scores stay raw, and the run's actor normalises
+            what it sees with the statistics of the training.
         callbacks: names with arguments ("core/evaluate:every=5000") or objects. `core/checkpoint` is added unless it is
             given: every tenth of the run, but every 1,000 to 100,000 steps.
         log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, but 100 to 10,000).
@@ -83,6 +87,7 @@ def train(
         "num_envs": num_envs,
         "reward_clip": reward_clip,
         "terminal_on_life_loss": terminal_on_life_loss,
+        "normalize": normalize,
         "log_every": log_every,
         "environment_options": dict(source.options),
         "hyper_parameters": imported(maker, config),

@@ -116,7 +116,7 @@ class Imitation(PolicyLearner):
 
     def _answers(self, teacher: Actor, collector: Collector) -> NDArray[Any]:
         """Return the teacher's actions, those of a Box clipped to it."""
-        space, said = self.action_space, np.asarray(teacher(collector.observations, collector.first))
+        space, said = self.action_space, np.asarray(teacher(collector.raw_observations, collector.first))
         expected = (collector.num_envs, *space.shape)
         if said.shape != expected:
             raise ConfigError(

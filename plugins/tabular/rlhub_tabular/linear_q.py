@@ -89,7 +89,8 @@ class LinearQ:
         """Return actions [B], counted from 0."""
         config = self.config
         if config.behaviour is not None:
-            return said(config.behaviour, collector.observations, collector.first, self.actions, self.first_action)
+            seen = collector.raw_observations  # as any actor, also one that normalises them itself
+            return said(config.behaviour, seen, collector.first, self.actions, self.first_action)
         return epsilon_greedy(self._sums(tiles), value(config.epsilon, self.steps), self.rng)
 
     def learn(self, tiles: Ints, action: Ints, target: Floats) -> float:

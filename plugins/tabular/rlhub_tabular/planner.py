@@ -106,6 +106,8 @@ class Planner:
     def _model(self, collector: Collector) -> Model:
         if collector.reward_clip is not None:
             raise ConfigError(f"{self.name} plans with the model's own rewards: leave out reward_clip.")
+        if collector.normalization is not None:
+            raise ConfigError(f"{self.name} plans with the model's own rewards: leave out normalize.")
         model = Model.of(collector.env, self.name)
         if (model.states, model.actions) != self.q_values.shape:
             raise EnvironmentContractError(
