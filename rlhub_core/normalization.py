@@ -137,12 +137,12 @@ class Moments:
 
     def update(self, batch: NDArray[Any]) -> None:
         """Take values [B, ...] in."""
-        self._numbers[0], self.mean[...], self._squares[...] = merged(self.count, self.mean, self._squares, batch)
+        self._numbers[0], self.mean[...], self._squares[...] = merged(*self._all(), batch)
 
-    def deviation(self, epsilon: float) -> Floats:
+    def deviation(self, epsilon: float) -> Any:
         """Return the standard deviation [...], of a variance to which `epsilon` is added."""
-        root: Floats = np.sqrt(self._squares / self._numbers[0] + epsilon)
-        return root
+        count, _, squares = self._all()
+        return (squares / count + epsilon) ** 0.5
 
     def share(self) -> None:
         """Live from here on in memory that processes forked later read and write as well."""
@@ -158,6 +158,13 @@ class Moments:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Become what `state` returned."""
         self._numbers[0], self.mean[...], self._squares[...] = saved["count"], saved["mean"], saved["squares"]
+
+    def _all(self) -> tuple[float, Any, Any]:
+        """Return count, mean and squares; Python's floats where that is all, because numpy is slow with single ones."""
+        if self._shape:
+            return self.count, self.mean, self._squares
+        count, mean, squares = self._numbers.tolist()
+        return count, mean, squares
 
     def _live_in(self, numbers: Floats) -> None:
         size = math.prod(self._shape)
@@ -205,7 +212,7 @@ class Normalization:
         """Take observations [B, ...] into the statistics."""
         for key, moments in self.observation_moments.items():
             part = observations[key] if key != WHOLE else observations
-            if not math.isfinite(np.add.reduce(part, None)):
+            if not math.isfinite(np.vdot(part, part)):  # the fastest look at all of them
                 _refuse(part, f"observation{key and f' ({key!r})'}", "observations")
             moments.update(part)
 
@@ -220,7 +227,7 @@ class Normalization:
         self.begin(observations)
         if self.return_moments is None:
             return rewards
-        if not math.isfinite(np.add.reduce(rewards)):
+        if not math.isfinite(np.vdot(rewards, rewards)):
             _refuse(rewards, "reward", "rewards")
         self._returns = self._returns * self.settings.discount + rewards
         self.return_moments.update(self._returns)
