@@ -102,8 +102,7 @@ def merged(count: float, mean: Any, squares: Any, batch: NDArray[Any]) -> tuple[
     """Return count, mean and sum of squared deviations of what was seen before and a batch together.
 
     Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American Statistician 1983, eq. 2.1:
-    M = M_a + M_b + δ² n_a n_b / (n_a + n_b). With x̄ the mean of all, the last two terms are Σ (x - x̄_a)(x - x̄) over the
-    batch, which is one sum and cancels nothing.
+    M = M_a + M_b + δ² n_a n_b / n, with δ = x̄_b - x̄_a.
 
     Args:
         count: n_a, of what was seen before.
@@ -111,10 +110,13 @@ def merged(count: float, mean: Any, squares: Any, batch: NDArray[Any]) -> tuple[
         squares: [...] M_a, the variance is M / n.
         batch: [n_b, ...].
     """
-    total = count + len(batch)
-    deviations = batch - mean  # [n_b, ...]
-    shift = np.add.reduce(deviations, 0) / total  # [...] x̄ - x̄_a
-    return total, mean + shift, squares + np.add.reduce(deviations * (deviations - shift), 0)
+    size = len(batch)
+    total = count + size
+    batch_mean = np.add.reduce(batch, 0, dtype=np.float64) / size  # [...]
+    deviations = batch - batch_mean  # [n_b, ...]
+    apart = batch_mean - mean  # [...] δ
+    batch_squares = np.add.reduce(deviations * deviations, 0)  # [...] M_b
+    return total, mean + apart * (size / total), squares + batch_squares + apart * apart * (count * size / total)
 
 
 class Moments:
