@@ -30,7 +30,7 @@ from rlhub_core.experiment import Experiment
 from rlhub_core.hookspecs import hookimpl
 from rlhub_core.hub import Hub, Plugin, default_hub
 from rlhub_core.media import plot, record
-from rlhub_core.normalization import Normalize
+from rlhub_core.normalization import Normalization, Normalize
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
 from rlhub_core.replay import Replay
 from rlhub_core.run import Run
@@ -87,6 +87,7 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "Hub",
+    "Normalization",
     "Normalize",
     "NotFoundError",
     "Plugin",

@@ -87,10 +87,9 @@ def info(name: str) -> None:
             "normalize", {"kind": "setting of a run", "description": "rlhub train … --normalize observations,rewards"}
         )
         _parameters("setting", Normalize)
-        return
     hub = default_hub()
     bearers = [(kind, full) for kind in KINDS for full in hub.offers(kind) if name in (full, full.partition("/")[2])]
-    if not bearers:
+    if not bearers and name != "normalize":
         _gymnasium_info(hub, name)
     for kind in dict.fromkeys(kind for kind, _ in bearers):
         spec = hub.find(kind, name)
