@@ -173,6 +173,21 @@ def test_epsilon_is_read_before_the_step_that_it_is_of(
     assert asked == [*seen]
 
 
+@pytest.mark.parametrize("kind", [Sarsa, MonteCarlo, TDLambda])
+def test_what_a_cut_off_episode_would_have_done_is_drawn_with_the_next_epsilon(
+    world: Maker, learner: Maker, kind: Any
+) -> None:
+    """ε is 1 in the first step only: of the action after it the best one's value, 8, is taken."""
+    cut_off = [(1.0, 1, 0.0, False, True)]
+    for seed in range(8):
+        make = lambda: world([[cut_off] * 2] * 2)  # noqa: E731
+        config = {"epsilon": lambda step: float(step == 0), "learning_rate": 1.0, "discount": 1.0}
+        one, collector = learner(kind, make, seed=seed, **config)
+        one.q[1] = 8, 0
+        next(one.train(collector, 1))
+        assert one.q_values[0].max() == 8
+
+
 def test_expected_sarsa_s_epsilon_is_of_its_step(world: Maker, learner: Maker) -> None:
     """ε = 0, then 1: Q01 = 8 + (2 + max(10, 6)/2 - 8)/2; later 7.5 + (2 + mean(10, 6)/2 - 7.5)/2."""
     config = {"learning_rate": 0.5, "discount": 0.5, "initial_value": 8.0, "behaviour": script(1, 1, 1, 1)}
