@@ -181,7 +181,8 @@ class ProgressBar(Callback):
         if self._terminal:
             self._bar = _bar()
             self._bar.start()
-            self._task = self._bar.add_task("", total=run.experiment.steps, completed=run.steps, text="")
+            total = None if run.plans else run.experiment.steps
+            self._task = self._bar.add_task("", total=total, completed=run.steps, text="")
 
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Show where the run is, if it was not shown a moment ago."""
@@ -213,11 +214,10 @@ class ProgressBar(Callback):
             self._bar.update(self._task, completed=steps, text=f"{rate:,.0f} steps/s · {returns}")
             return
         left = (run.experiment.steps - steps) / rate if rate else 0.0
-        print(
-            f"{steps:,} of {run.experiment.steps:,} steps · {rate:,.0f} steps/s · {returns} · {_clock(left)} left",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"{steps:,} of {run.experiment.steps:,} steps · {rate:,.0f} steps/s · {returns} · {_clock(left)} left"
+        if run.plans:
+            line = f"{steps:,} sweeps · {rate:,.0f} sweeps/s"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _bar() -> Any:

@@ -87,7 +87,7 @@ class EnvironmentSource:
             ConfigError: for an option that the environment does not take.
             EnvironmentContractError: for something that is no environment and that no adapter recognises.
         """
-        options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+        options = self._options(render_mode)
         if isinstance(self.origin, str):
             made = self._checked(lambda: gymnasium.make(self._spec(), **options), options)
         elif self.is_instance:
@@ -126,7 +126,7 @@ class EnvironmentSource:
             native = isinstance(self.origin, str) and self._offered() and self._spec().vector_entry_point is not None
             vectorization_mode = "vector_entry_point" if native and not self.wrappers else "sync"
         if vectorization_mode == "vector_entry_point":
-            options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+            options = self._options(render_mode)
             vec: Vec = self._checked(
                 lambda: gymnasium.make_vec(self._spec(), num_envs, "vector_entry_point", **options), options
             )
@@ -138,6 +138,13 @@ class EnvironmentSource:
         kind = SyncVectorEnv if vectorization_mode == "sync" else AsyncVectorEnv
         makers = [lambda: self.make(render_mode)] * num_envs
         return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+    def _options(self, render_mode: str | None) -> dict[str, Any]:
+        """Return the keyword arguments; Gymnasium's limit of None is that of the specification, as if not given."""
+        options = dict(self.options) | ({"render_mode": render_mode} if render_mode else {})
+        if isinstance(self.origin, str) and options.get("max_episode_steps", 0) is None:
+            del options["max_episode_steps"]
+        return options
 
     def _offered(self) -> bool:
         plugin = self.hub.provider(self.origin)

@@ -108,6 +108,12 @@ class Run:
         """The evaluations so far, as `evaluations.jsonl` holds them."""
         return read_evaluations(self.folder)
 
+    @property
+    def plans(self) -> bool:
+        """Whether its steps are sweeps of an algorithm that ends by itself."""
+        spec = algorithm_spec(self._parts.hub, self.experiment.algorithm)
+        return spec is not None and spec.plans
+
     def actor(self, *, explore: bool = False) -> Actor:
         """Return a new actor of the algorithm, greedy or exploring as in training.
 

@@ -86,3 +86,16 @@ def test_grid_worlds_and_tables_need_no_framework() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+def test_a_planner_counts_sweeps_and_promises_no_time(tmp_path: Path) -> None:
+    trained = subprocess.run(
+        rlhub_command("train", "tabular/value_iteration", "FrozenLake-v1", "--out", "plan"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert " sweeps/s" in trained.stderr
+    assert "left" not in trained.stderr
+    assert "rlhub plot plan --metric train/" in trained.stdout

@@ -2,7 +2,7 @@
 
 An episode's numbers are those of a SplitMix64 generator (Steele, Lea & Flood, "Fast splittable pseudorandom number
 generators", OOPSLA 2014), which is counter-based: the n-th number is computed without those before it.
-Every function takes whole numbers or arrays of uint64 alike, and gives the same for both.
+An episode and a step are whole numbers, or arrays of uint64 for a batch, with the same result.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def uniform(episode: Any, step: Any) -> Any:
         step: how many actions, or uint64 [N].
     """
     return (_mixed((episode + step * _GOLDEN) & MASK) >> 11) * _TO_UNIT
+
+
+def another(episode: Any, step: Any) -> Any:
+    """Return a second number in [0, 1) of an episode's step, from 1, which the first tells nothing of."""
+    return uniform(episode ^ MASK, step)  # its number 0 is the seed of the next episode
 
 
 def _mixed(state: Any) -> Any:

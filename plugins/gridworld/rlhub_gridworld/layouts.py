@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlhub_core import ConfigError
+from rlhub_gridworld.options import is_whole, positive
 
 EXAMPLE = """\
 ##########
@@ -68,8 +69,7 @@ KEY_DOOR = """\
 
 def empty(height: int, width: int) -> tuple[str, ...]:
     """Return a room of height × width tiles within walls; from its upper left corner to its lower right one."""
-    if _size("height", height) * _size("width", width) < 2:
-        raise ConfigError("A room of 1 × 1 has no place for a start and a goal. Make it longer or wider.")
+    height, width = _size("room", height, width)
     inside = np.full((height, width), ".")
     inside[0, 0], inside[-1, -1] = "S", "G"
     return _rows(np.pad(inside, 1, constant_values="#"))
@@ -81,9 +81,8 @@ def maze(height: int, width: int, layout_seed: int) -> tuple[str, ...]:
     It is drawn uniformly among all of them, as a loop-erased random walk from each place to those already joined
     (Wilson, "Generating random spanning trees more quickly than the cover time", STOC 1996).
     """
-    if _size("height", height) * _size("width", width) < 2:
-        raise ConfigError("A maze of 1 × 1 has no place for a start and a goal. Make it longer or wider.")
-    if isinstance(layout_seed, bool) or not isinstance(layout_seed, int) or layout_seed < 0:
+    height, width = _size("maze", height, width)
+    if not is_whole(layout_seed) or layout_seed < 0:
         raise ConfigError(f"layout_seed must be a whole number from 0, not {layout_seed!r}.")
     rng = np.random.default_rng(layout_seed)
     board = np.full((2 * height + 1, 2 * width + 1), "#")
@@ -103,6 +102,13 @@ def maze(height: int, width: int, layout_seed: int) -> tuple[str, ...]:
     return _rows(board)
 
 
+def _size(what: str, height: int, width: int) -> tuple[int, int]:
+    size = positive("height", height), positive("width", width)
+    if size == (1, 1):
+        raise ConfigError(f"A {what} of 1 × 1 has no place for a start and a goal. Make it longer or wider.")
+    return size
+
+
 def _neighbour(place: tuple[int, ...], height: int, width: int, rng: np.random.Generator) -> tuple[int, ...]:
     row, column = place
     around = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
@@ -112,9 +118,3 @@ def _neighbour(place: tuple[int, ...], height: int, width: int, rng: np.random.G
 
 def _rows(board: np.ndarray[tuple[int, ...], np.dtype[np.str_]]) -> tuple[str, ...]:
     return tuple("".join(row) for row in board)
-
-
-def _size(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} must be a positive whole number, not {value!r}.")
-    return value

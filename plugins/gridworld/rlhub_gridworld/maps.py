@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rlhub_core import ConfigError
 
@@ -48,10 +49,12 @@ class Map:
     def parse(cls, text: str | Sequence[str]) -> Map:
         """Return the map that a text with a line (or a part between two "/") for each row, or a list of rows, draws.
 
+        The indent that all lines of a text share is none of it, nor are empty lines above and below.
+
         Raises:
             ConfigError: for a character that is no tile, rows of unequal length, a key without a door or the reverse.
         """
-        rows = text.strip("\n").replace("/", "\n").split("\n") if isinstance(text, str) else text
+        rows = _lines(text) if isinstance(text, str) else text
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, str) for row in rows):
             raise ConfigError(f"A map is a text or a list of rows, not {text!r}.")
         return cls(tuple(row.replace(" ", ".") for row in rows))
@@ -77,7 +80,7 @@ class Map:
         """How many columns there are."""
         return len(self.rows[0])
 
-    @property
+    @cached_property
     def keys(self) -> str:
         """The keys, in the order of the alphabet: the i-th is bit i of a panel."""
         tiles = set("".join(self.rows))
@@ -99,6 +102,12 @@ class Map:
     def taking(self, panel: int, key: str) -> int:
         """Return the panel that a key leads to."""
         return panel | 1 << self.keys.index(key)
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("/", "\n").splitlines()
+    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join(line[indent:] for line in lines).strip("\n").split("\n")
 
 
 def at(place: Place) -> str:

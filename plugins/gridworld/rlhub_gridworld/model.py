@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from rlhub_core import ConfigError
 from rlhub_gridworld.maps import KEYS, ONE_WAY, Map, Place, at
 from rlhub_gridworld.rules import Rules
 
-ACTIONS = 4  # up, down, left, right
+HEADINGS = ("up", "down", "left", "right")
+ACTIONS = len(HEADINGS)
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows, columns
 SIDEWAYS = ((2, 3), (2, 3), (0, 1), (0, 1))  # the actions perpendicular to each
 Cell = tuple[int, int, int]  # panel, row, column
@@ -33,13 +34,15 @@ class Model:
 
     A state is a set of keys held (a panel: bit i is the i-th key of the alphabet) and a place to stand; walls and
     cliffs are none, nor is a key's tile without the key. Where the board can be left, the last state is off it.
+    A next state of S + panel stands for one of several starts, with these keys, so that the tables of a world with
+    cliffs do not grow with the square of its starts.
     """
 
     map: Map
     rules: Rules
     cells: NDArray[np.int64]  # [S, 3] panel, row, column; -1 off the board
     board: NDArray[np.bool_]  # [rows, columns] true for walls
-    starts: NDArray[np.int64]  # [N] states, equally likely
+    starts: NDArray[np.int64]  # [panels, N] states, equally likely
     probability: NDArray[np.float64]  # [4 S, K]
     next_state: NDArray[np.int64]  # [4 S, K]
     reward: NDArray[np.float64]  # [4 S, K]
@@ -51,22 +54,37 @@ class Model:
         """S, how many states there are."""
         return len(self.cells)
 
+    @cached_property
+    def falls(self) -> bool:
+        """Whether an action can lead to one of several starts."""
+        return bool((self.next_state >= self.states).any())
+
     @property
     def outcomes(self) -> int:
         """K, the most outcomes that an action has."""
         return int(self.probability.shape[1])
 
+    def start(self, number: Any, panel: Any = 0) -> Any:
+        """Return the start, or [B] of them, that a number in [0, 1) draws, with the keys of a panel held."""
+        return self.starts[panel, np.asarray(number * self.starts.shape[1], np.int64)]
+
     def transitions(self) -> Transitions:
         """Return `P[state][action] = [(probability, next_state, reward, terminated), …]`, as Gymnasium's toy texts."""
         tables = (self.probability, self.next_state, self.reward, self.terminated)
         rows = [
-            [outcome for outcome in zip(*row, strict=True) if outcome[0] > 0]
+            _merged(expanded for outcome in zip(*row, strict=True) for expanded in self._expanded(*outcome))
             for row in zip(*(table.tolist() for table in tables), strict=True)
         ]
         return {s: {a: rows[ACTIONS * s + a] for a in range(ACTIONS)} for s in range(self.states)}
 
+    def _expanded(self, chance: float, there: int, reward: float, terminated: bool) -> list[Outcome]:
+        if there < self.states:
+            return [(chance, there, reward, terminated)]
+        starts = self.starts[there - self.states].tolist()
+        return [(chance / len(starts), start, reward, terminated) for start in starts]
 
-@lru_cache(maxsize=64)
+
+@lru_cache(maxsize=8)
 def compiled(map: Map, rules: Rules) -> Model:
     """Return the tables of a world.
 
@@ -86,8 +104,10 @@ def compiled(map: Map, rules: Rules) -> Model:
     if rules.off_board == "end":
         cells.append(NOWHERE)
     number = {cell: state for state, cell in enumerate(cells)}
-    rows = [_merged(_outcomes(map, rules, number, places, cell, action)) for cell in cells for action in range(ACTIONS)]
-    model = _tables(map, rules, cells, [number[0, *place] for place in places], rows)
+    starts = [[number[panel, *place] for place in places] for panel in range(map.panels)]
+    back = [states[0] if len(states) == 1 else len(cells) + panel for panel, states in enumerate(starts)]
+    rows = [_merged(_outcomes(map, rules, number, back, cell, action)) for cell in cells for action in range(ACTIONS)]
+    model = _tables(map, rules, cells, starts, rows)
     if not rules.allow_unreachable:
         _check_reachable(model)
     return model
@@ -115,7 +135,7 @@ def landing(map: Map, rules: Rules, panel: int, place: Place, action: int) -> Pl
 
 
 def _outcomes(
-    map: Map, rules: Rules, number: dict[Cell, int], starts: list[Place], cell: Cell, action: int
+    map: Map, rules: Rules, number: dict[Cell, int], back: list[int], cell: Cell, action: int
 ) -> list[Outcome]:
     panel, here = cell[0], cell[1:]
     if cell == NOWHERE or map[here] in "GO":
@@ -123,11 +143,13 @@ def _outcomes(
     chances = [(action, 1.0 - rules.slip), *((other, rules.slip / 2) for other in SIDEWAYS[action])]
     found: list[Outcome] = []
     for direction, chance in chances:
+        if not chance:
+            continue
         there = landing(map, rules, panel, here, direction)
         if there is None:
             found.append((chance, number[NOWHERE], rules.off_board_reward, True))
         elif map[there] == "x":
-            found += [(chance / len(starts), number[panel, *start], rules.cliff_reward, False) for start in starts]
+            found.append((chance, back[panel], rules.cliff_reward, False))
         else:
             tile = map[there]
             held = map.taking(panel, tile) if tile in KEYS else panel
@@ -146,7 +168,7 @@ def _merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return [(chance, *outcome) for outcome, chance in chances.items()]
 
 
-def _tables(map: Map, rules: Rules, cells: list[Cell], starts: list[int], rows: list[list[Outcome]]) -> Model:
+def _tables(map: Map, rules: Rules, cells: list[Cell], starts: list[list[int]], rows: list[list[Outcome]]) -> Model:
     most = max(len(row) for row in rows)
     padded = [row + [(0.0, *row[0][1:])] * (most - len(row)) for row in rows]
     columns: list[NDArray[Any]] = [
@@ -186,13 +208,13 @@ def _is_closed(map: Map, panel: int, tile: str) -> bool:
 
 
 def _check_reachable(model: Model) -> None:
-    forth = _reached(model, model.starts)
+    forth = _reachable(model)
     for place in model.map.places("G"):
         if not forth[(model.cells[:, 1:] == place).all(1)].any():
             raise ConfigError(
                 f"The goal at {at(place)} cannot be reached. Open a way to it, or pass allow_unreachable=True."
             )
-    lost = model.starts[~_reaching(model, "G")[model.starts]]
+    lost = model.starts[0][~_on_a_way_to_goals(model)[model.starts[0]]]
     if len(lost):
         _, row, column = model.cells[lost[0]].tolist()
         raise ConfigError(
@@ -201,25 +223,29 @@ def _check_reachable(model: Model) -> None:
         )
 
 
-def _reaching(model: Model, tile: str) -> NDArray[np.bool_]:
-    """Return [S] from which states a tile can be reached."""
-    there = {place for place, here in model.map if here == tile}
-    reaching = np.array([(row, column) in there for _, row, column in model.cells.tolist()])
+def _on_a_way_to_goals(model: Model) -> NDArray[np.bool_]:
+    """Return [S] from which states a goal can be reached."""
+    goals = set(model.map.places("G"))
+    found = np.array([(row, column) in goals for _, row, column in model.cells.tolist()])
     following = _following(model)
     while True:
-        more = reaching | reaching[following].any(1)
-        if (more == reaching).all():
-            return reaching
-        reaching = more
+        with_starts = np.concatenate([found, found[model.starts].any(1)])
+        more = found | with_starts[following].any(1)
+        if (more == found).all():
+            return found
+        found = more
 
 
-def _reached(model: Model, states: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return [S] which states can be reached from some."""
+def _reachable(model: Model) -> NDArray[np.bool_]:
+    """Return [S] which states can be reached from the starts."""
     following = _following(model)
     reached = np.zeros(model.states, np.bool_)
+    states = model.starts[0]
     while len(states):
         reached[states] = True
         states = np.unique(following[states])
+        panels = states[states >= model.states] - model.states
+        states = np.union1d(states[states < model.states], model.starts[panels])
         states = states[~reached[states]]
     return reached
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rlhub_core import ConfigError
 from rlhub_gridworld import tiles
 from rlhub_gridworld.model import Model
+from rlhub_gridworld.options import positive
 
-TILE_PIXELS = 8  # side of a tile in an observation
+OBSERVED_TILE_PIXELS = 8  # of a side
 
 
 class Observer(Protocol):
@@ -42,7 +43,7 @@ def observer(model: Model, observation: str, view_radius: int | None) -> Observe
         "one_hot": OneHot,
     }
     near: dict[str, Callable[[Model, int], Observer]] = {"image": ImageAround, "one_hot": TilesAround}
-    if observation not in whole:
+    if not isinstance(observation, str) or observation not in whole:
         raise ConfigError(f"There is no observation {observation!r}. There are: {', '.join(whole)}.")
     if view_radius is None:
         return whole[observation](model)
@@ -51,9 +52,7 @@ def observer(model: Model, observation: str, view_radius: int | None) -> Observe
             f"view_radius is for the observations image and one_hot; {observation!r} always tells the whole state. "
             "Leave it out."
         )
-    if isinstance(view_radius, bool) or not isinstance(view_radius, int) or view_radius < 1:
-        raise ConfigError(f"view_radius must be a positive whole number of tiles, not {view_radius!r}.")
-    return near[observation](model, view_radius)
+    return near[observation](model, positive("view_radius", view_radius, " of tiles"))
 
 
 class Index:
@@ -106,7 +105,7 @@ class ImageOfBoard:
 
     def __init__(self, model: Model) -> None:
         self._looks, self._cells, self._keys = tiles.looks(model.map), model.cells, model.map.keys
-        boards = tiles.paint(self._looks, self._keys, TILE_PIXELS)  # one a set of keys
+        boards = tiles.paint(self._looks, self._keys, OBSERVED_TILE_PIXELS)  # one a set of keys
         self._boards = boards.reshape(len(boards), -1)  # flat, as numpy copies long rows much faster
         self.space = Box(0, 255, boards.shape[1:], np.uint8)
 
@@ -115,7 +114,7 @@ class ImageOfBoard:
         panels, rows, columns = self._cells[states].T
         boards = self._boards[np.maximum(panels, 0)]  # off the board no key is held
         pictures: NDArray[np.uint8] = boards.reshape(-1, *self.space.shape)
-        tiles.stand(pictures, self._looks[panels, rows, columns], rows, columns, self._keys, TILE_PIXELS)
+        tiles.stand(pictures, self._looks[panels, rows, columns], rows, columns, self._keys, OBSERVED_TILE_PIXELS)
         return pictures
 
 
@@ -142,15 +141,15 @@ class ImageAround(Around):
     def __init__(self, model: Model, radius: int) -> None:
         super().__init__(model, radius)
         self._keys = model.map.keys
-        side = (2 * radius + 1) * TILE_PIXELS
+        side = (2 * radius + 1) * OBSERVED_TILE_PIXELS
         self.space = Box(0, 255, (side, side, 3), np.uint8)
 
     def __call__(self, states: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return [B, (2 radius + 1) * 8, (2 radius + 1) * 8, 3]."""
         around = self._around(states)
-        pictures = tiles.paint(around, self._keys, TILE_PIXELS)
+        pictures = tiles.paint(around, self._keys, OBSERVED_TILE_PIXELS)
         middle = np.where(self._cells[states, 0] < 0, -1, self._radius)  # [B]
-        tiles.stand(pictures, around[:, self._radius, self._radius], middle, middle, self._keys, TILE_PIXELS)
+        tiles.stand(pictures, around[:, self._radius, self._radius], middle, middle, self._keys, OBSERVED_TILE_PIXELS)
         return pictures
 
 

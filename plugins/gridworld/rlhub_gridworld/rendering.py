@@ -10,7 +10,8 @@ from rlhub_gridworld import tiles
 from rlhub_gridworld.maps import DOORS, KEYS
 from rlhub_gridworld.model import Model
 
-TILE_PIXELS = 40  # side of a tile in a picture
+RENDERED_TILE_PIXELS = 40  # of a side
+RENDERING = {"render_modes": ["ansi", "rgb_array"], "render_fps": 8}
 
 
 def check_render_mode(render_mode: str | None) -> None:
@@ -25,7 +26,7 @@ def render(model: Model, state: int, render_mode: str) -> str | NDArray[np.uint8
     agent = None if panel < 0 else (row, column)
     if render_mode == "ansi":
         return text(model, max(panel, 0), agent)
-    return tiles.picture(model.map, max(panel, 0), agent, model.rules.wind, TILE_PIXELS)
+    return tiles.picture(model.map, max(panel, 0), agent, model.rules.wind, RENDERED_TILE_PIXELS)
 
 
 def text(model: Model, panel: int, agent: tuple[int, int] | None) -> str:

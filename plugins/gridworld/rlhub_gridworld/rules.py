@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rlhub_core import ConfigError
+from rlhub_gridworld.options import is_real, is_whole
 
 BORDERS = ("block", "end")
 
@@ -32,35 +34,34 @@ class Rules:
     allow_unreachable: bool = False  # whether there may be no way to a goal, or no goal
 
     def __post_init__(self) -> None:
-        if not _is_number(self.slip) or not 0 <= self.slip <= 1:
+        if not is_real(self.slip) or not 0 <= self.slip <= 1:
             raise ConfigError(f"slip must be a probability in [0, 1], not {self.slip!r}.")
-        if self.wind is not None and not all(_is_whole(strength) for strength in self.wind):
-            raise ConfigError(f"wind must be a whole number of tiles for each column, not {list(self.wind)}.")
+        wind: Any = self.wind
+        if wind is not None and not (isinstance(wind, tuple) and all(map(is_whole, wind))):
+            given = list(wind) if isinstance(wind, tuple) else wind
+            raise ConfigError(f"wind must be a whole number of tiles for each column, not {given!r}.")
         for name in ("step_reward", "goal_reward", "pit_reward", "cliff_reward", "off_board_reward"):
             reward = getattr(self, name)
-            if not _is_number(reward) or not math.isfinite(reward):
+            if not is_real(reward) or not math.isfinite(reward):
                 raise ConfigError(f"{name} must be a finite number, not {reward!r}.")
         if self.off_board not in BORDERS:
             raise ConfigError(f"off_board must be 'block' or 'end', not {self.off_board!r}.")
         if self.start not in ("S", "anywhere") and not _is_place(self.start):
             raise ConfigError(f"start must be 'S', 'anywhere' or a (row, column), not {self.start!r}.")
+        if not isinstance(self.allow_unreachable, bool):
+            raise ConfigError(f"allow_unreachable must be true or false, not {self.allow_unreachable!r}.")
 
     @classmethod
-    def of(cls, *, wind: Sequence[int] | None, start: str | Sequence[int], **others: Any) -> Rules:
-        """Return the rules, with lists, as recipes have them, made into tuples."""
-        if wind is not None and not isinstance(wind, (list, tuple)):
-            raise ConfigError(f"wind must be a whole number of tiles for each column, not {wind!r}.")
-        place: Any = start if isinstance(start, str) or not isinstance(start, Sequence) else tuple(start)
-        return cls(wind=None if wind is None else tuple(wind), start=place, **others)
+    def of(cls, **options: Any) -> Rules:
+        """Return the rules, with lists, as recipes have them, and arrays made into tuples."""
+        return cls(**{name: _plain(value) for name, value in options.items()})
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _is_place(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
+    return isinstance(value, tuple) and len(value) == 2 and all(map(is_whole, value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -13,77 +12,34 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from rlhub_gridworld import draws, layouts
-from rlhub_gridworld.maps import Map
-from rlhub_gridworld.model import ACTIONS, Model, Transitions, compiled
-from rlhub_gridworld.observations import observer
-from rlhub_gridworld.rendering import check_render_mode, render
-from rlhub_gridworld.rules import Rules
-
-RENDERING = {"render_modes": ["ansi", "rgb_array"], "render_fps": 8}
+from rlhub_gridworld.model import ACTIONS
+from rlhub_gridworld.options import takes
+from rlhub_gridworld.rendering import RENDERING, render
+from rlhub_gridworld.world import World
 
 
-class GridWorld(gymnasium.Env[Any, int]):
-    """A world drawn as a map, with actions up 0, down 1, left 2, right 3; `Rules` says what the keywords mean.
+class GridWorld(World, gymnasium.Env[Any, int]):
+    """A world with actions up 0, down 1, left 2, right 3.
 
     An episode's chances depend on its seed and the step alone. A seeded reset begins a chain of episodes, in which an
     unseeded reset goes on to the next, so that seed and actions determine everything.
 
     Attributes:
-        state: the number of the state.
-        P: the model, `P[state][action] = [(probability, next_state, reward, terminated), …]`.
-        cells: [S, 3] panel (set of keys held), row and column of each state, -1 off the board.
-        board: [rows, columns] bool, true for walls.
+        state: the number of the state; `World` has the others.
     """
 
     metadata = RENDERING
 
-    def __init__(
-        self,
-        map: str | Sequence[str] = layouts.EXAMPLE,
-        *,
-        slip: float = 0.0,
-        wind: Sequence[int] | None = None,
-        step_reward: float = 0.0,
-        goal_reward: float = 1.0,
-        pit_reward: float = -1.0,
-        cliff_reward: float = -100.0,
-        off_board: str = "block",
-        off_board_reward: float = -1.0,
-        start: str | Sequence[int] = "S",
-        allow_unreachable: bool = False,
-        observation: str = "index",
-        view_radius: int | None = None,
-        render_mode: str | None = None,
-    ) -> None:
+    @takes(World)
+    def __init__(self, map: str | Sequence[str] = layouts.EXAMPLE, **options: Any) -> None:
         """Build it; raises ConfigError where a value makes no sense."""
-        rules = Rules.of(
-            slip=slip,
-            wind=wind,
-            step_reward=step_reward,
-            goal_reward=goal_reward,
-            pit_reward=pit_reward,
-            cliff_reward=cliff_reward,
-            off_board=off_board,
-            off_board_reward=off_board_reward,
-            start=start,
-            allow_unreachable=allow_unreachable,
-        )
-        check_render_mode(render_mode)
-        self.render_mode = render_mode
-        self._model: Model = compiled(Map.parse(map), rules)
-        self._observe = observer(self._model, observation, view_radius)
+        super().__init__(map, **options)
         self.observation_space = self._observe.space
         self.action_space = Discrete(ACTIONS)  # type: ignore[assignment]  # as Gymnasium's own do
-        self.cells, self.board = self._model.cells, self._model.board
         self.state = -1
         self._episode: int | None = None  # its seed
         self._steps = 0  # of the episode
         self._running = False
-
-    @cached_property
-    def P(self) -> Transitions:
-        """The model: `P[state][action] = [(probability, next_state, reward, terminated), …]`."""
-        return self._model.transitions()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode: of this seed, or the one that follows the last."""
@@ -94,8 +50,7 @@ class GridWorld(gymnasium.Env[Any, int]):
             self._episode = int(draws.fresh_seeds(1)[0])
         else:
             self._episode = draws.next_seed(self._episode)
-        starts = self._model.starts
-        self.state = int(starts[int(draws.uniform(self._episode, 0) * len(starts))])
+        self.state = int(self._model.start(draws.uniform(self._episode, 0)))
         self._steps = 0
         self._running = True
         return self._observation(), {}
@@ -112,6 +67,8 @@ class GridWorld(gymnasium.Env[Any, int]):
         if model.outcomes > 1:
             outcome = int((draws.uniform(self._episode, self._steps) >= model.thresholds[row]).sum())
         self.state = int(model.next_state[row, outcome])
+        if self.state >= model.states:
+            self.state = int(model.start(draws.another(self._episode, self._steps), self.state - model.states))
         terminated = bool(model.terminated[row, outcome])
         self._running = not terminated
         return self._observation(), float(model.reward[row, outcome]), terminated, False, {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -14,83 +13,48 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from rlhub_core import ConfigError
 from rlhub_gridworld import draws, layouts
-from rlhub_gridworld.maps import Map
-from rlhub_gridworld.model import ACTIONS, Model, Transitions, compiled
-from rlhub_gridworld.observations import observer
-from rlhub_gridworld.rendering import check_render_mode, render
-from rlhub_gridworld.rules import Rules
-from rlhub_gridworld.single import RENDERING
+from rlhub_gridworld.model import ACTIONS
+from rlhub_gridworld.options import is_whole, positive, takes
+from rlhub_gridworld.rendering import RENDERING, render
+from rlhub_gridworld.world import World
 
-Seeds = int | Sequence[int | None] | None
+Seeds = int | Sequence[int | None] | NDArray[np.integer[Any]] | None
 NO_LIMIT = -1  # as in gymnasium.make
 
 
-class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[Any]]):
+class GridWorldVector(World, VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[Any]]):
     """`num_envs` worlds, each of them step by step the one that `rlhub_gridworld.single.GridWorld` is.
 
     Observations are new arrays each time. An episode that has ended, or lasted `max_episode_steps`, begins anew in the
-    next step (`AutoresetMode.NEXT_STEP`) unless a reset does it first. `state` [num_envs] numbers the states; `P`,
-    `cells` and `board` are those of the single world.
+    next step (`AutoresetMode.NEXT_STEP`) unless a reset does it first. `state` [num_envs] numbers the states; what
+    `World` has is that of the single world.
     """
 
+    @takes(World)
     def __init__(
         self,
         num_envs: int = 1,
         map: str | Sequence[str] = layouts.EXAMPLE,
         *,
         max_episode_steps: int = NO_LIMIT,
-        slip: float = 0.0,
-        wind: Sequence[int] | None = None,
-        step_reward: float = 0.0,
-        goal_reward: float = 1.0,
-        pit_reward: float = -1.0,
-        cliff_reward: float = -100.0,
-        off_board: str = "block",
-        off_board_reward: float = -1.0,
-        start: str | Sequence[int] = "S",
-        allow_unreachable: bool = False,
-        observation: str = "index",
-        view_radius: int | None = None,
-        render_mode: str | None = None,
+        **options: Any,
     ) -> None:
-        """Build it; `Rules` says what the keywords mean. Raises ConfigError where a value makes no sense."""
-        rules = Rules.of(
-            slip=slip,
-            wind=wind,
-            step_reward=step_reward,
-            goal_reward=goal_reward,
-            pit_reward=pit_reward,
-            cliff_reward=cliff_reward,
-            off_board=off_board,
-            off_board_reward=off_board_reward,
-            start=start,
-            allow_unreachable=allow_unreachable,
-        )
-        check_render_mode(render_mode)
-        self.num_envs = _positive("num_envs", num_envs)
+        """Build it; raises ConfigError where a value makes no sense."""
+        super().__init__(map, **options)
+        self.num_envs = num_envs = positive("num_envs", num_envs)
         if max_episode_steps != NO_LIMIT:
-            _positive("max_episode_steps", max_episode_steps, " or -1 for no limit")
+            positive("max_episode_steps", max_episode_steps, " or -1 for no limit")
         self._limit = max_episode_steps
-        self.render_mode = render_mode
         self.metadata = {**RENDERING, "autoreset_mode": AutoresetMode.NEXT_STEP}
-        self._model: Model = compiled(Map.parse(map), rules)
-        self._observe = observer(self._model, observation, view_radius)
         self.single_observation_space = self._observe.space
         self.single_action_space = Discrete(ACTIONS)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.cells, self.board = self._model.cells, self._model.board
         self.state = np.full(num_envs, -1)  # [B]
         self._episodes: NDArray[np.uint64] | None = None  # [B] their seeds
         self._steps = np.zeros(num_envs, np.int64)  # [B] of the episodes
         self._over: NDArray[np.intp] = np.array([], np.intp)  # the environments that the next step resets
-
-    @cached_property
-    def P(self) -> Transitions:
-        """The model: `P[state][action] = [(probability, next_state, reward, terminated), …]`."""
-        return self._model.transitions()
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
@@ -102,16 +66,10 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
                 for those outside the mask, which ignore theirs. Without a seed the episode follows the last one.
             options: with the mask.
         """
-        if self.closed:
-            raise ClosedEnvironmentError("This environment is closed.")
+        self._check_open()
         mask = self._mask(options)
         which = np.flatnonzero(mask)
-        if self._episodes is None:
-            self._episodes = draws.fresh_seeds(self.num_envs)
-        else:
-            self._episodes[which] = draws.next_seed(self._episodes[which])
-        if seed is not None:
-            self._seed(seed, which)
+        self._episodes = self._following(seed, which)
         self._begin(which)
         self._over = self._over[~mask[self._over]]
         return self._observe(self.state), {}
@@ -120,6 +78,7 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
         self, actions: NDArray[np.integer[Any]]
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Take one step everywhere; where an episode was over, begin the next one instead, for no reward."""
+        self._check_open()
         if self._episodes is None:
             raise ResetNeeded("There are no episodes to step: call reset() first.")
         rows = self._checked(actions) + ACTIONS * self.state  # [B] of the tables
@@ -129,6 +88,8 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
             chance = draws.uniform(self._episodes, self._steps.view(np.uint64))
             rows = outcomes * rows + (chance[:, None] >= self._model.thresholds[rows]).sum(1)  # [B] of flat tables
         self.state = self._model.next_state.take(rows)
+        if self._model.falls:
+            self._fall()
         reward = self._model.reward.take(rows)
         terminated = self._model.terminated.take(rows)
         truncated = self._steps == self._limit
@@ -151,28 +112,47 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
 
     def _begin(self, which: NDArray[np.intp]) -> None:
         """Put some environments at the start of their episodes, whose seeds they have."""
-        starts = self._model.starts
-        if len(starts) == 1:
-            self.state[which] = starts[0]
+        if self._model.starts.shape[1] == 1:  # nothing to draw, and the draw would take longer than all the rest
+            self.state[which] = self._model.starts[0, 0]
         else:
             assert self._episodes is not None
-            self.state[which] = starts[(draws.uniform(self._episodes[which], 0) * len(starts)).astype(np.int64)]
+            self.state[which] = self._model.start(draws.uniform(self._episodes[which], 0))
         self._steps[which] = 0
 
-    def _seed(self, seed: Seeds, which: NDArray[np.intp]) -> None:
+    def _fall(self) -> None:
+        """Put those that fell off a cliff back to a start."""
         assert self._episodes is not None
-        assert seed is not None
-        seeds = [int(seed) + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
+        fallen = np.flatnonzero(self.state >= self._model.states)
+        number = draws.another(self._episodes[fallen], self._steps[fallen].view(np.uint64))
+        self.state[fallen] = self._model.start(number, self.state[fallen] - self._model.states)
+
+    def _following(self, seed: Seeds, which: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Return the seeds [B] of the episodes after a reset of some environments; nothing is changed."""
+        seeds: list[Any] = [None] * self.num_envs
+        if isinstance(seed, (Sequence, np.ndarray)):
+            seeds = list(seed)
+        elif seed is not None:
+            seeds = [int(seed) + i if is_whole(seed) else seed for i in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(
                 f"seed must hold one entry for each environment, {self.num_envs} in all, not {len(seeds)}."
             )
+        if self._episodes is None:
+            episodes = draws.fresh_seeds(self.num_envs)
+        else:
+            episodes = self._episodes.copy()
+            episodes[which] = draws.next_seed(episodes[which])
         for env in which.tolist():
             given = seeds[env]
             if given is not None:
-                if given < 0:
-                    raise Error(f"A seed must be a non-negative integer, not {given}.")
-                self._episodes[env] = draws.first_seed(int(given))
+                if not is_whole(given) or given < 0:
+                    raise Error(f"A seed must be a non-negative integer, not {given!r}.")
+                episodes[env] = draws.first_seed(int(given))
+        return episodes
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError("This environment is closed.")
 
     def _mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
         """Return [B] which to reset; with the same demands as Gymnasium's own vector environments make."""
@@ -199,9 +179,3 @@ class GridWorldVector(VectorEnv[NDArray[Any], NDArray[np.integer[Any]], NDArray[
         if np.count_nonzero(chosen.view(np.uint64) >= ACTIONS):  # unsigned, a negative one is very large
             raise InvalidAction(f"Actions must be up 0, down 1, left 2 or right 3, not {array}.")
         return chosen
-
-
-def _positive(name: str, value: object, alternative: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} must be a positive whole number{alternative}, not {value!r}.")
-    return value

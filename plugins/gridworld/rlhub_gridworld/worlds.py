@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlhub_gridworld import layouts
+from rlhub_gridworld.options import takes
 from rlhub_gridworld.single import GridWorld
 from rlhub_gridworld.vector import GridWorldVector
 
@@ -12,6 +13,7 @@ from rlhub_gridworld.vector import GridWorldVector
 class Empty(GridWorld):
     """A room of height × width tiles; `options` are those of `GridWorld`."""
 
+    @takes(GridWorld)
     def __init__(self, height: int = 6, width: int = 6, **options: Any) -> None:
         super().__init__(layouts.empty(height, width), **options)
 
@@ -19,6 +21,7 @@ class Empty(GridWorld):
 class EmptyVector(GridWorldVector):
     """A batch of `Empty`."""
 
+    @takes(GridWorldVector)
     def __init__(self, num_envs: int = 1, height: int = 6, width: int = 6, **options: Any) -> None:
         super().__init__(num_envs, layouts.empty(height, width), **options)
 
@@ -26,6 +29,7 @@ class EmptyVector(GridWorldVector):
 class Maze(GridWorld):
     """A perfect maze of height × width places, always the one of `layout_seed`; `options` are those of `GridWorld`."""
 
+    @takes(GridWorld)
     def __init__(self, height: int = 6, width: int = 6, layout_seed: int = 0, **options: Any) -> None:
         super().__init__(layouts.maze(height, width, layout_seed), **options)
 
@@ -33,6 +37,7 @@ class Maze(GridWorld):
 class MazeVector(GridWorldVector):
     """A batch of `Maze`, all of them the same one."""
 
+    @takes(GridWorldVector)
     def __init__(
         self, num_envs: int = 1, height: int = 6, width: int = 6, layout_seed: int = 0, **options: Any
     ) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from rlhub_gridworld.single import GridWorld
+from rlhub_gridworld.vector import GridWorldVector
+from rlhub_gridworld.worlds import Empty, Maze
 
 from rlhub_core import ConfigError
 
@@ -130,6 +132,28 @@ def test_a_cliff_leads_back_to_the_start_with_all_keys() -> None:
     assert [0, 0, 2] not in several.cells.tolist(), "nobody stands on a cliff"
 
 
+def test_a_fall_to_one_of_several_starts_keeps_all_keys() -> None:
+    map = "S>ax#xSAG"  # the goal is reached only by a fall with the key, to the other start
+    world, many = GridWorld(map), GridWorldVector(4000, map)
+    first, other = (1, 0, 0), (1, 0, 6)
+    assert outcomes(world, (1, 0, 2), RIGHT) == [(0.5, first, -100.0, False), (0.5, other, -100.0, False)]
+    many.reset(seed=0)
+    walking = many.state == 0
+    for _ in range(3):
+        many.step(np.where(walking, RIGHT, UP))
+    places = [tuple(cell) for cell in many.cells[many.state[walking]].tolist()]
+    assert set(places) == {first, other}
+    assert places.count(first) / len(places) == pytest.approx(0.5, abs=0.06)
+
+
+def test_many_starts_and_cliffs_make_no_large_tables() -> None:
+    world = GridWorld(["x" * 40, *["S" + "." * 39] * 38, "." * 39 + "G"], start="anywhere", slip=0.1)
+    assert world._model.probability.shape == (4 * 39 * 40, 3)
+    falling = world.P[0][UP]  # one in 1,559 starts, a step to the side and a fall to where it leads are two outcomes
+    assert len(falling) == 1559 + 2
+    assert sum(p for p, _, reward, _ in falling if reward == -100.0) == pytest.approx(0.9)
+
+
 def test_starts_are_drawn_uniformly() -> None:
     def counts(**options: Any) -> dict[tuple[int, ...], int]:
         world = GridWorld("S.^S/G..#", allow_unreachable=True, **options)
@@ -148,8 +172,17 @@ def test_starts_are_drawn_uniformly() -> None:
     assert list(counts(start=[1, 2])) == [(1, 2)]
 
 
-def test_steps_follow_the_model() -> None:
-    world = GridWorld(slip=0.3, wind=[0, 0, 1, 0, 0, 1, 0, 0, 0, 0], allow_unreachable=True)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"wind": [0, 0, 1, 0, 0, 1, 0, 0, 0, 0]},
+        {"map": "SSaS/xxxA/...G"},
+        {"map": "SSaS/xxxA/...G", "start": "anywhere"},
+    ],
+    ids=["wind", "falls", "falls anywhere"],
+)
+def test_steps_follow_the_model(options: dict[str, Any]) -> None:
+    world = GridWorld(slip=0.3, allow_unreachable=True, **options)
     world.reset(seed=3)
     rng = np.random.default_rng(0)
     seen: dict[tuple[int, int], list[tuple[int, float, bool]]] = {}
@@ -159,11 +192,13 @@ def test_steps_follow_the_model() -> None:
         seen.setdefault((state, action), []).append((world.state, reward, terminated))
         if terminated:
             world.reset()
-    assert len(seen) > 60
+    assert len(seen) > 30
     for (state, action), results in seen.items():
         model: Any = {tuple(outcome): p for p, *outcome in world.P[state][action]}
         assert set(results) <= set(model)
         for outcome, p in model.items():
+            if p * len(results) < 10:
+                continue
             error = 5 * np.sqrt(p * (1 - p) / len(results))  # five standard deviations
             assert abs(results.count(outcome) / len(results) - p) <= error + 1e-12
 
@@ -205,6 +240,13 @@ def test_probabilities_add_up(slip: float) -> None:
         ({"map": "SBG"}, "The map has the door 'B' and no key 'b' to it. Write both or neither."),
         ({"wind": [1, 2]}, "wind has 2 numbers and the map 10 columns. Write one number for each column."),
         ({"wind": [0.5] * 10}, "wind must be a whole number of tiles for each column, not [0.5, 0.5"),
+        ({"wind": np.full(10, 0.5)}, "wind must be a whole number of tiles for each column, not [0.5, 0.5"),
+        ({"wind": "calm"}, "wind must be a whole number of tiles for each column, not 'calm'."),
+        ({"slip": np.True_}, "slip must be a probability in [0, 1], not True."),
+        ({"allow_unreachable": "no"}, "allow_unreachable must be true or false, not 'no'."),
+        ({"observation": ["index"]}, "There is no observation ['index']. There are: coordinates, image, index,"),
+        ({"hight": 3}, "This world has no option 'hight'. It has: allow_unreachable, cliff_reward,"),
+        ({"wnd": 3}, "This world has no option 'wnd'. Did you mean 'wind'?"),
         ({"wind": 3}, "wind must be a whole number of tiles for each column, not 3."),
         ({"slip": 1.5}, "slip must be a probability in [0, 1], not 1.5."),
         ({"slip": float("nan")}, "slip must be a probability in [0, 1], not nan."),
@@ -227,8 +269,6 @@ def test_probabilities_add_up(slip: float) -> None:
     ],
 )
 def test_what_makes_no_sense_gets_one_sentence(options: dict[str, Any], sentence: str) -> None:
-    from rlhub_gridworld.vector import GridWorldVector
-
     for make in (GridWorld, GridWorldVector):
         with pytest.raises(ConfigError) as caught:
             make(**options)
@@ -251,3 +291,32 @@ def test_maps_are_written_in_four_ways() -> None:
     rows = ["S.", ".G"]
     boards = [GridWorld(map).P for map in ("S.\n.G", "\nS \n G\n", "S./.G", rows, tuple(rows))]
     assert all(board == boards[0] for board in boards)
+
+
+def test_the_indent_of_a_text_and_its_line_ends_are_none_of_the_map() -> None:
+    indented = """
+        S..
+        .#.
+          G
+    """
+    texts = (indented, "S..\r\n # \r\n  G\r\n", "    S..\n     # \n      G")
+    assert [GridWorld(text)._model.map.rows for text in texts] == [("S..", ".#.", "..G")] * 3
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    ours = GridWorld(slip=0.25, wind=(0,) * 10, start=(3, 3), step_reward=-1.0, observation="image", view_radius=2)
+    numpys = GridWorld(
+        slip=np.float32(0.25),
+        wind=np.zeros(10, int),
+        start=np.array([3, 3]),
+        step_reward=np.array(-1),
+        observation=np.str_("image"),
+        view_radius=np.int64(2),
+    )
+    assert numpys.P == ours.P
+    assert numpys._model is ours._model, "equal rules are compiled once"
+    listed = GridWorld(slip=0.25, wind=[np.int64(0)] * 10, start=[np.int8(3), 3], step_reward=-1)
+    assert listed.P == ours.P
+    size: Any = {"height": np.int64(3), "width": np.uint8(4)}
+    assert Empty(**size).P == Empty(3, 4).P
+    assert Maze(layout_seed=np.int64(5), **size).P == Maze(3, 4, 5).P

@@ -11,10 +11,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from rlhub_gridworld import plugin
 from rlhub_gridworld.single import GridWorld
 from rlhub_gridworld.vector import GridWorldVector
-from rlhub_gridworld.worlds import Maze, MazeVector
+from rlhub_gridworld.worlds import Empty, EmptyVector, Maze, MazeVector
 
 import rlhub_core as rlhub
 from rlhub_core import Collector, ConfigError, Hub
+from rlhub_core.config import parameters
 from rlhub_core.testing import check_exact_restore
 
 HUB = Hub(plugins={"gridworld": plugin}, discover=False)
@@ -76,6 +77,19 @@ def test_a_batch_of_a_maze_is_of_one_maze() -> None:
     assert batch.P == single.P
     np.testing.assert_array_equal(batch.board, single.board)
     np.testing.assert_array_equal(batch.cells, single.cells)
+
+
+def test_both_tell_their_headings() -> None:
+    for env in both("Grid", 1)[0], GridWorld():
+        assert env.headings == ("up", "down", "left", "right")
+
+
+def test_every_world_lists_every_option_with_its_type_and_default() -> None:
+    common = {name: listed for name, listed in parameters(GridWorld).items() if name != "map"}
+    assert (common["slip"].type_name, common["slip"].default) == ("float", 0.0)
+    assert list(parameters(Maze)) == ["height", "width", "layout_seed", *common]
+    for world in (Empty, Maze, EmptyVector, MazeVector, GridWorldVector):
+        assert common.items() <= parameters(world).items()
 
 
 def test_both_take_the_same_keywords_with_the_same_defaults() -> None:
@@ -155,9 +169,17 @@ def test_the_time_limit_is_gymnasiums() -> None:
             env.reset(seed=0)
             ends = [i for i in range(1, 1100) if env.step(np.array([0]))[3][0]]
             assert ends[:1] == ([limit] if limit else [])
+    made = rlhub.make("gridworld/Grid4x4-v0", max_episode_steps=None, hub=HUB)
+    assert made.spec is not None
+    assert made.spec.max_episode_steps == 100
+    with pytest.raises(ConfigError, match="This world has no option 'max_episode_steps'"):
+        rlhub.make(GridWorld, max_episode_steps=None)  # what a class is given is its own
+    env = rlhub.make_vec("gridworld/WindyGrid-v0:max_episode_steps=none", 1, hub=HUB)
+    env.reset(seed=0)
+    assert [i for i in range(1, 1100) if env.step(np.array([0]))[3][0]] == [1000]
     for wrong in (0, None, 2.5):
         with pytest.raises(ConfigError, match=rf"^max_episode_steps must be .* or -1 for no limit, not {wrong}\.$"):
-            GridWorldVector(1, max_episode_steps=wrong)  # type: ignore[arg-type]
+            GridWorldVector(1, max_episode_steps=wrong)
     with pytest.raises(ConfigError, match="num_envs must be a positive whole number, not 0"):
         GridWorldVector(0)
 
@@ -214,8 +236,21 @@ def test_resets_that_make_no_sense_are_refused() -> None:
     with pytest.raises(gymnasium.error.Error, match="non-negative integer, not -1"):
         env.reset(seed=-1)
     env.close()
-    with pytest.raises(ClosedEnvironmentError):
-        env.reset()
+    for forbidden in (env.reset, lambda: env.step(np.array([0, 0]))):
+        with pytest.raises(ClosedEnvironmentError):
+            forbidden()
+
+
+@pytest.mark.parametrize("seed", [[1, 1.5], [3, -1], [1, "2"], [2, np.True_], 1.5, -3, [1], [1, 2, 3]])
+def test_a_reset_that_is_refused_changes_nothing(seed: Any) -> None:
+    env, untouched = (GridWorldVector(2, slip=0.5, start="anywhere") for _ in range(2))
+    for each in (env, untouched):
+        each.reset(seed=np.array([5, 6]))
+    with pytest.raises((gymnasium.error.Error, ValueError), match=r"[Ss]eed must .*, not "):
+        env.reset(seed=seed)
+    for _ in range(5):
+        same(env.step(np.array([3, 1])), untouched.step(np.array([3, 1])))
+    same(env.reset(), untouched.reset())
 
 
 def test_it_runs_under_the_collector() -> None:
@@ -246,7 +281,9 @@ def test_rlhub_makes_them_and_says_what_is_wrong() -> None:
             make(layout_seed=1.5)
         with pytest.raises(ConfigError, match="has no place for a start and a goal"):
             make(height=1, width=1)
-        with pytest.raises(ConfigError, match=r"Maze-v0 cannot be made with colour='red': .*'colour'"):
-            make(colour="red")
+        with pytest.raises(ConfigError, match=r"^This world has no option 'hight'\. Did you mean 'height'\?$"):
+            make(hight=3)
+        with pytest.raises(ConfigError, match=r"^This world has no option 'map'\. It has: .*, height, .*, wind\.$"):
+            make(map="SG")
     with pytest.raises(ConfigError, match="has no place for a start and a goal"):
         rlhub.make("gridworld/Empty-v0", height=1, width=1, hub=HUB)

@@ -10,7 +10,9 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from gymnasium.utils import RecordConstructorArgs
 
-from rlhub_tabular.boxes import Bound, bounds, each
+from rlhub_core.errors import squeezed
+from rlhub_tabular.boxes import Bound, bounds, each, flat
+from rlhub_tabular.table import check_size
 
 
 class Bins(gymnasium.ObservationWrapper[np.int64, Any, Any], RecordConstructorArgs):
@@ -33,11 +35,14 @@ class Bins(gymnasium.ObservationWrapper[np.int64, Any, Any], RecordConstructorAr
         gymnasium.ObservationWrapper.__init__(self, env)
         self._low, highest = bounds(env.observation_space, low, high, "tabular/bins")
         self.bins = each(bins, len(self._low), "bins", "tabular/bins")
+        cells = math.prod(self.bins)
+        check_size(cells, f"tabular/bins: {cells:,} cells of {squeezed(env.observation_space)}", "Use fewer bins.")
         self._last = np.array(self.bins) - 1
         self._per_unit = np.array(self.bins) / (highest - self._low)
-        self.observation_space = Discrete(math.prod(self.bins))
+        self.observation_space = Discrete(cells)
 
     def observation(self, observation: Any) -> np.int64:
         """Return the number of the cell; `numpy.unravel_index(number, env.bins)` gives the bin of each dimension."""
-        cell = np.clip((np.ravel(observation) - self._low) * self._per_unit, 0, self._last).astype(np.int64)
+        point = flat([observation], "tabular/bins")[0]
+        cell = np.clip((point - self._low) * self._per_unit, 0, self._last).astype(np.int64)
         return np.int64(np.ravel_multi_index(tuple(cell), self.bins))

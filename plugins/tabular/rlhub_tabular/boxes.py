@@ -9,7 +9,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from rlhub_core import ConfigError, SpaceError
+from rlhub_core import ConfigError, EnvironmentContractError, SpaceError
 from rlhub_core.errors import squeezed
 
 Bound = float | tuple[float, ...] | None
@@ -38,7 +38,7 @@ def bounds(space: Space[Any], low: Bound, high: Bound, owner: str) -> tuple[NDAr
             f"{owner}: dimension {dimension} of {squeezed(space)} is unbounded. Give low and high: a number for all "
             "that are unbounded, or one for each dimension. What lies beyond counts as what lies there."
         )
-    for dimension in np.flatnonzero(lows >= highs)[:1].tolist():
+    for dimension in np.flatnonzero(~(lows < highs))[:1].tolist():
         raise ConfigError(
             f"{owner}: in dimension {dimension} low must be below high; "
             f"they are {lows[dimension]} and {highs[dimension]}."
@@ -52,19 +52,39 @@ def each(number: int | tuple[int, ...], dimensions: int, name: str, owner: str) 
     Raises:
         ConfigError: for a wrong number of them, or one that is not positive.
     """
-    numbers = (number,) * dimensions if isinstance(number, int) else tuple(number)
-    if len(numbers) != dimensions or min(numbers, default=0) < 1:
+    numbers = tuple(number) if isinstance(number, (tuple, list, np.ndarray)) else (number,) * dimensions
+    whole = (isinstance(each, (int, np.integer)) and not isinstance(each, bool) and each > 0 for each in numbers)
+    if len(numbers) != dimensions or not all(whole):
         raise ConfigError(
-            f"{owner}: {name} must be one positive number, or one for each of {dimensions} dimensions, not {number}."
+            f"{owner}: {name} must be one positive whole number, or one for each of {dimensions} dimensions, "
+            f"not {number}."
         )
-    return numbers
+    return tuple(map(int, numbers))
+
+
+def flat(observations: Any, owner: str) -> NDArray[np.float64]:
+    """Return observations [B, ...] as [B, D].
+
+    Raises:
+        EnvironmentContractError: where one is not a number.
+    """
+    points = np.asarray(observations, np.float64).reshape(len(observations), -1)
+    if np.isnan(points).any():
+        raise EnvironmentContractError(
+            f"{owner}: the environment observed {points[np.isnan(points).any(1)][0].tolist()}; NaN lies nowhere."
+        )
+    return points
 
 
 def _filled(own: NDArray[np.float64], given: Bound, name: str, owner: str) -> NDArray[np.float64]:
     if given is None:
         return own
-    if isinstance(given, (int, float)):
-        return np.where(np.abs(own) >= ENDLESS, float(given), own)
-    if len(given) != len(own):
+    try:
+        bound = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        bound = np.zeros((0, 0))
+    if bound.ndim == 0:
+        return np.where(np.abs(own) >= ENDLESS, bound, own)
+    if bound.shape != own.shape:
         raise ConfigError(f"{owner}: {name} must be one number, or one for each of {len(own)} dimensions, not {given}.")
-    return np.asarray(given, np.float64)
+    return bound

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from rlhub_core import Collector
+from rlhub_tabular.learner import Step
 from rlhub_tabular.table import Floats, bootstrapped
-from rlhub_tabular.table_learner import Step, TableLearner
+from rlhub_tabular.table_learner import TableLearner
 
 
 class DoubleQLearning(TableLearner):
@@ -26,7 +27,7 @@ class DoubleQLearning(TableLearner):
         best = self.q[learning, step.next_state].argmax(1)  # [B]
         target = bootstrapped(step.reward, self.discount, step.terminated, self.q[1 - learning, step.next_state, best])
         place = learning * (self.states.count * self.actions) + self.place(step.state, step.action)
-        return {"td_error": self.move(place, target)}
+        return {"td_error": self.update(place, target)}
 
     def action_values(self, state: Any) -> Floats:
         """Return [B, A] the mean of both tables."""

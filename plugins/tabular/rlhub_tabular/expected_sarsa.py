@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from rlhub_core import Collector
 from rlhub_core.schedules import value
+from rlhub_tabular.learner import Step
 from rlhub_tabular.table import bootstrapped, expected_value
-from rlhub_tabular.table_learner import Step, TableLearner
+from rlhub_tabular.table_learner import TableLearner
 
 
 class ExpectedSarsa(TableLearner):
@@ -20,4 +21,4 @@ class ExpectedSarsa(TableLearner):
         epsilon = value(self.config.epsilon, self.steps)
         next_value = expected_value(self.q[step.next_state], epsilon)  # [B]
         target = bootstrapped(step.reward, self.discount, step.terminated, next_value)
-        return {"td_error": self.move(self.place(step.state, step.action), target)}
+        return {"td_error": self.update(self.place(step.state, step.action), target)}

@@ -81,16 +81,17 @@ class MDP(gymnasium.Env[Any, Any]):
             gymnasium.error.InvalidAction: for an action that is impossible in this state.
         """
         state = self._state
-        outcomes = self.P[state].get(int(action))
-        if not outcomes:
+        number = int(action)
+        outcomes = self.P[state].get(number)
+        if not outcomes or number != action:
             possible = ", ".join(map(str, np.flatnonzero(self.possible[state]))) or "none"
             raise gymnasium.error.InvalidAction(
                 f"Action {action} is impossible in state {state}. Possible there: {possible}."
             )
-        row = self._rows[state][action]
+        row = self._rows[state][number]
         self._state = state if row is None else row.draw(self.np_random)  # None: terminal, where every action stays
         probability, _, reward, terminated = next(each for each in outcomes if each[1] == self._state)
-        self._last = f"action {action}, reward {reward:g}"
+        self._last = f"action {number}, reward {reward:g}"
         return self._state, reward, terminated, False, self._info(probability)
 
     def render(self) -> str | None:
@@ -147,13 +148,17 @@ def _sizes(table: Any) -> tuple[int, int]:
 
 
 def _check_lengths(table: Any, name: str, states: int, actions: int, ignored: Collection[int] = ()) -> None:
-    if not hasattr(table, "__len__") or len(table) != states:
-        has = len(table) if hasattr(table, "__len__") else repr(table)
-        raise ConfigError(f"{name} must have {states} rows, one a state; it has {has}.")
+    _check_rows(table, name, states)
     for state, rows in enumerate(table):
         if state not in ignored and (not hasattr(rows, "__len__") or len(rows) != actions):
             has = len(rows) if hasattr(rows, "__len__") else repr(rows)
             raise ConfigError(f"{name}[{state}] must have {actions} entries, one an action; it has {has}.")
+
+
+def _check_rows(table: Any, name: str, states: int) -> None:
+    if not hasattr(table, "__len__") or len(table) != states:
+        has = len(table) if hasattr(table, "__len__") else repr(table)
+        raise ConfigError(f"{name} must have {states} rows, one a state; it has {has}.")
 
 
 def _distributions(
@@ -162,8 +167,8 @@ def _distributions(
     """Return [S][A] distributions of the next state, None for impossible actions and in terminal states."""
     count = len(table)
     _check_lengths(table, T, count, actions, ignored=terminal)
-    if possible_actions is not None and len(possible_actions) != count:
-        raise ConfigError(f"possible_actions must have {count} rows, one a state; it has {len(possible_actions)}.")
+    if possible_actions is not None:
+        _check_rows(possible_actions, "possible_actions", count)
     result: list[list[Distribution | None]] = []
     for state in range(count):
         if state in terminal:
@@ -176,10 +181,7 @@ def _distributions(
 
 
 def _listed(given: Any, state: int, actions: int) -> set[int]:
-    for action in given:
-        if not _is_number_below(action, actions):
-            raise ConfigError(f"possible_actions[{state}] names {action!r}; actions are 0 to {actions - 1}.")
-    return {int(action) for action in given}
+    return _numbers_below(given, actions, f"possible_actions[{state}]", "actions")
 
 
 def _distribution(row: Any, state: int, action: int, count: int, listed: set[int] | None) -> Distribution | None:
@@ -203,10 +205,16 @@ def _rewards(given: Any, count: int, owner: str) -> NDArray[np.float64]:
 
 
 def _terminal(given: Collection[int], count: int) -> frozenset[int]:
-    for state in given:
-        if not _is_number_below(state, count):
-            raise ConfigError(f"terminal_states names {state!r}; states are 0 to {count - 1}.")
-    return frozenset(int(state) for state in given)
+    return frozenset(_numbers_below(given, count, "terminal_states", "states"))
+
+
+def _numbers_below(given: Any, limit: int, name: str, what: str) -> set[int]:
+    if not hasattr(given, "__iter__"):
+        raise ConfigError(f"{name} must be a list of {what}, not {given!r}.")
+    for number in given:
+        if not _is_number_below(number, limit):
+            raise ConfigError(f"{name} names {number!r}; {what} are 0 to {limit - 1}.")
+    return set(map(int, given))
 
 
 def _is_number_below(number: Any, limit: int) -> bool:

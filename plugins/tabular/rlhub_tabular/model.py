@@ -12,12 +12,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import EnvironmentContractError, TrainingError
 from rlhub_tabular.sparse import Sparse
-from rlhub_tabular.worlds import told
+from rlhub_tabular.worlds import one_of, told
 
 Floats = NDArray[np.float64]
 
@@ -75,10 +74,6 @@ class Model:
         table = told(env, "P")
         if table is not None:
             return cls(table)
-        if isinstance(env.unwrapped, AsyncVectorEnv):
-            raise EnvironmentContractError(
-                f"{asked_by} needs a model; worlds in other processes tell none: leave out vectorization_mode=async."
-            )
         raise EnvironmentContractError(
             f"{asked_by} needs a model, {SHAPE}; {_name(env)} tells none. FrozenLake-v1, CliffWalking-v1, Taxi-v4 and "
             "tabular/MDP-v0 do; tabular/q_learning and tabular/sarsa learn without one."
@@ -136,6 +131,8 @@ class Model:
         self.states = len(table)
         by_state = [table[state] for state in range(self.states)]
         self.actions = max(map(_actions, by_state))
+        if not self.actions:
+            raise EnvironmentContractError(f"P is no model, {SHAPE}: no state has an action.")
         outcomes = [each for rows in by_state for each in _in_order(rows, self.actions)]  # [S A] lists of transitions
         counts = np.fromiter(map(len, outcomes), np.int64, len(outcomes))
         numbers = np.fromiter(chain.from_iterable(chain.from_iterable(outcomes)), np.float64)
@@ -218,7 +215,6 @@ def _in_order(rows: Any, actions: int) -> list[Any]:
 
 def _name(env: Any) -> str:
     """Return what a reader calls an environment."""
-    inner = env.unwrapped
-    alone = inner.envs[0] if isinstance(inner, SyncVectorEnv) else env
+    alone = one_of(env)
     spec = getattr(alone, "spec", None)
     return spec.id if spec is not None else type(alone.unwrapped).__name__

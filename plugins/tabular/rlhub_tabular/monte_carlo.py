@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhub_core import Collector, Scheduled, option, state
+from rlhub_tabular.learner import LearnerConfig, Step
 from rlhub_tabular.table import Floats, Ints, discounted_returns
-from rlhub_tabular.table_learner import Step, TableConfig, TableLearner
+from rlhub_tabular.table_learner import TableLearner
 
 
 @dataclass(frozen=True)
-class MonteCarloConfig(TableConfig):
+class MonteCarloConfig(LearnerConfig):
     """Hyper-parameters of `tabular/monte_carlo`."""
 
     learning_rate: Scheduled[float] | None = option(
-        None, "step size α; none: 1 / visits of the state and action, the mean of all returns", minimum=0, maximum=1
+        None, "step size α; none: 1 / updates of the state and action, the mean of all returns", minimum=0, maximum=1
     )
     first_visit: bool = option(True, "learn from the first visit of a state and action in an episode, not from every")
 
@@ -45,10 +46,10 @@ class MonteCarlo(TableLearner):
         ended = np.flatnonzero(step.terminated | step.truncated)
         if not len(ended):
             return {}
-        after = self._after(step)
+        after = self._after(step, collector)
         lessons = [self._lesson(env, after[env]) for env in ended.tolist()]
         places, returns = map(np.concatenate, zip(*lessons, strict=True))
-        return {"return_error": self.move(places, returns)}
+        return {"return_error": self.update(places, returns)}
 
     def _lesson(self, env: int, after: float) -> tuple[Ints, Floats]:
         """Return the places [N] that an episode visited, and the returns that followed."""
@@ -59,10 +60,10 @@ class MonteCarlo(TableLearner):
         places, first = np.unique(places, return_index=True)
         return places, returns[first]
 
-    def _after(self, step: Step) -> Floats:
+    def _after(self, step: Step, collector: Collector) -> Floats:
         """Return [B] what follows the last step of an episode: nothing, unless it was truncated."""
         after = np.zeros(len(step.state))
-        cut_off, drawn = self.draw_at_cut_offs(step)
+        cut_off, drawn = self.draw_at_cut_offs(step, collector)
         after[cut_off] = self.q[step.next_state[cut_off], drawn]
         return after
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, option, state
+from rlhub_core.errors import squeezed
 from rlhub_tabular.model import Floats, Model
 from rlhub_tabular.states import States
+from rlhub_tabular.table import check_size
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,20 @@ class Planner:
     ) -> None:
         self.config, self.steps = config, 0
         self.numbers = States(observation_space)
-        self.first_action = int(action_space.start)
+        self.actions, self.first_action = int(action_space.n), int(action_space.start)
+        check_size(
+            3 * self.numbers.count * self.actions,  # the values of actions, before and after a sweep, and their rewards
+            f"{self.name}: the tables of {squeezed(observation_space)}",
+            "Plan in a smaller world, or learn with an algorithm that has no table, such as deep/dqn.",
+        )
         self.values: Floats = np.zeros(self.numbers.count)
-        self.q_values: Floats = np.zeros((self.numbers.count, int(action_space.n)))
+        self.q_values: Floats = np.zeros((self.numbers.count, self.actions))
         self.residual = np.inf
 
     @property
     def policy(self) -> NDArray[np.int64]:
-        """[S] the best action of each state, counted from 0; the first of several."""
-        best: NDArray[np.int64] = self.q_values.argmax(1)
+        """[S] the best action of each state, the first of several; counted as the environment does."""
+        best: NDArray[np.int64] = self.q_values.argmax(1) + self.first_action
         return best
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
@@ -65,11 +72,15 @@ class Planner:
         model = self._model(collector)
         if not self.steps:
             self.q_values = np.where(model.possible, 0.0, -np.inf)
-        endless = self.config.threshold is None
-        while self.steps < until and (endless or self.residual > self.tolerance):
+        while self.steps < until and not self.converged:
             metrics = self.sweep(model)
             self.steps += 1
             yield Progress(self.steps, (), {"residual": self.residual, "value_mean": self.values.mean()} | metrics)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last sweep changed no more than the threshold."""
+        return self.config.threshold is not None and self.residual <= self.tolerance
 
     @property
     def tolerance(self) -> float:
@@ -82,7 +93,7 @@ class Planner:
 
     def actor(self, *, explore: bool = False) -> Actor:
         """Return the greedy policy as it is now; planners do not explore."""
-        policy = self.policy + self.first_action
+        policy = self.policy
         return lambda observations, first: policy[self.numbers.index(observations)]
 
     def save(self, folder: Path) -> None:

@@ -7,10 +7,8 @@ from gymnasium.envs.registration import EnvSpec
 from rlhub_core import AlgorithmSpec, CallbackSpec, WrapperSpec, hookimpl
 
 STATES = ("Discrete", "MultiDiscrete", "MultiBinary", "Tuple")
-BINS = (
-    "A grid world gives states with observation=index; the wrapper tabular/bins makes a Box of few dimensions "
-    "discrete: --wrapper tabular/bins:bins=10."
-)
+INDEX = "A grid world gives states with observation=index"
+BINS = f"{INDEX}; the wrapper tabular/bins makes a Box of few dimensions discrete: --wrapper tabular/bins:bins=10."
 PLANNERS = (
     ("value_iteration", "ValueIteration", "sweeps of Bellman's optimality equation over the values of all states"),
     ("policy_iteration", "PolicyIteration", "evaluates a policy, makes it greedy, until it stays as it is"),
@@ -70,5 +68,5 @@ def _spec(name: str, target: str, description: str, plans: bool = False) -> Algo
         action_spaces=("Discrete",),
         observation_spaces=STATES,
         plans=plans,
-        advice=BINS,
+        advice=f"{INDEX}." if plans else BINS,
     )

@@ -35,8 +35,13 @@ class PolicyIteration(Planner):
 
     @property
     def policy(self) -> NDArray[np.int64]:
-        """[S] the action of each state, counted from 0."""
-        return super().policy if self._policy is None else self._policy
+        """[S] the action of each state, counted as the environment does."""
+        return super().policy if self._policy is None else self._policy + self.first_action
+
+    @property
+    def converged(self) -> bool:
+        """Whether no action is better than the policy's own, once it has one: the first policy is always left."""
+        return self.steps > 1 and super().converged
 
     @property
     def tolerance(self) -> float:
@@ -49,13 +54,13 @@ class PolicyIteration(Planner):
         self.q_values = model.q_values(self.values, self.config.discount)
         gain = model.state_values(self.q_values) - self.values  # [S]
         self.residual = float(gain.max())
-        better = gain > self.tolerance
         greedy = self.q_values.argmax(1)
-        before, self._policy = self._policy, greedy
-        if before is None:
+        if self._policy is None:
+            self._policy = greedy
             return {"states_changed": float(len(greedy))}
-        self._policy = np.where(better, greedy, before)
-        return {"states_changed": float((self._policy != before).sum())}
+        better = gain > self.tolerance
+        self._policy = np.where(better, greedy, self._policy)
+        return {"states_changed": float(better.sum())}
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later improvement needs, and an actor."""

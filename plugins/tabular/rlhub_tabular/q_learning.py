@@ -7,8 +7,9 @@ section 6.5.
 from __future__ import annotations
 
 from rlhub_core import Collector
+from rlhub_tabular.learner import Step
 from rlhub_tabular.table import bootstrapped
-from rlhub_tabular.table_learner import Step, TableLearner
+from rlhub_tabular.table_learner import TableLearner
 
 
 class QLearning(TableLearner):
@@ -18,4 +19,4 @@ class QLearning(TableLearner):
         """Q(S, A) ← Q(S, A) + α (R + γ max_a Q(S', a) − Q(S, A))."""
         best = self.q[step.next_state].max(1)  # [B]
         target = bootstrapped(step.reward, self.discount, step.terminated, best)
-        return {"td_error": self.move(self.place(step.state, step.action), target)}
+        return {"td_error": self.update(self.place(step.state, step.action), target)}

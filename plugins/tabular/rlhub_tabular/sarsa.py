@@ -6,11 +6,12 @@ learning", 2nd ed., section 6.4.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import ClassVar
 
-from rlhub_core import Collector, state
+from rlhub_core import Collector
+from rlhub_tabular.learner import Step
 from rlhub_tabular.table import Ints, bootstrapped
-from rlhub_tabular.table_learner import Step, TableLearner
+from rlhub_tabular.table_learner import TableLearner
 
 
 class Sarsa(TableLearner):
@@ -20,6 +21,7 @@ class Sarsa(TableLearner):
     evaluates that policy.
     """
 
+    kept: ClassVar[tuple[str, ...]] = (*TableLearner.kept, "next_action")
     evaluates = True
     next_action: Ints | None = None  # [B] A', drawn before the update
 
@@ -28,7 +30,7 @@ class Sarsa(TableLearner):
         following, self.next_action = self.draw_next(step, collector)
         next_value = self.q[step.next_state, following]  # [B]
         target = bootstrapped(step.reward, self.discount, step.terminated, next_value)
-        return {"td_error": self.move(self.place(step.state, step.action), target)}
+        return {"td_error": self.update(self.place(step.state, step.action), target)}
 
     def act(self, state: Ints, collector: Collector) -> Ints:
         """Return the actions [B] that the last update drew."""
@@ -37,13 +39,3 @@ class Sarsa(TableLearner):
     def forget(self, collector: Collector) -> None:
         """Drop the actions that were drawn for other states."""
         self.next_action = None
-
-    def save(self, folder: Path) -> None:
-        """Write the actions to take next as well."""
-        super().save(folder)
-        state.save(folder, "sarsa", {"next_action": self.next_action})
-
-    def load(self, folder: Path) -> None:
-        """Read the actions to take next as well."""
-        super().load(folder)
-        self.next_action = state.load(folder, "sarsa")["next_action"]

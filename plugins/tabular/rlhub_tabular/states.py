@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 from numpy.typing import NDArray
 
-from rlhub_core import SpaceError
+from rlhub_core import EnvironmentContractError, SpaceError
 
 
 class States:
@@ -29,12 +29,26 @@ class States:
         self.count = math.prod(self.sizes)
 
     def index(self, observations: Any) -> NDArray[np.int64]:
-        """Return [B] the states of a batch of observations, as vector environments give them."""
+        """Return [B] the states of a batch of observations, as vector environments give them.
+
+        Raises:
+            EnvironmentContractError: for an observation that is not in the space.
+        """
         if isinstance(self._space, Discrete):
-            return np.asarray(observations, np.int64) - self._starts[0]
+            states = np.asarray(observations, np.int64) - self._starts[0]
+            highest = states.item() if len(states) == 1 else states.view(np.uint64).max()  # where -1 is a huge one
+            if not 0 <= highest < self.count:
+                raise self._outside(observations)
+            return states
         columns = np.concatenate(_columns(self._space, observations), 1) - self._starts  # [B, parts]
-        numbers: NDArray[np.int64] = np.ravel_multi_index(tuple(columns.T), self.sizes)
+        try:
+            numbers: NDArray[np.int64] = np.ravel_multi_index(tuple(columns.T), self.sizes)
+        except ValueError:
+            raise self._outside(observations) from None
         return numbers
+
+    def _outside(self, observations: Any) -> EnvironmentContractError:
+        return EnvironmentContractError(f"The environment observed {observations}; not all of it is in {self._space}.")
 
 
 def _parts(space: Space[Any]) -> tuple[list[int], tuple[int, ...]]:

@@ -7,18 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core import Actor, ConfigError
-from rlhub_tabular.worlds import told
+from rlhub_core import Actor, ConfigError, EnvironmentContractError, SpaceError
+from rlhub_tabular.model import Model
+from rlhub_tabular.worlds import numbers_are_its_own, told
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+LARGEST = 2 * 10**8  # numbers in tables; 1.6 GB
 LOWEST = np.finfo(np.float64).min  # what any possible action reaches, and -inf does not
 
 
 def bootstrapped(reward: Floats, discount: float, terminated: NDArray[np.bool_], next_value: Floats) -> Floats:
-    """Return R + γ V(S') [B], without V where the episode terminated; an episode cut off has a future all the same."""
-    target: Floats = reward + discount * np.where(terminated, 0.0, next_value)
+    """Return R + γ V(S') [B], without V where the episode terminated; an episode cut off has a future all the same.
+
+    Where nothing can be done, and V is -inf, there is none either.
+    """
+    target: Floats = reward + discount * np.where(terminated | (next_value == -np.inf), 0.0, next_value)
     return target
 
 
@@ -48,14 +53,14 @@ def _epsilon_greedy_of_one(values: list[float], epsilon: float, rng: np.random.G
 
 
 def expected_value(values: Floats, epsilon: float) -> Floats:
-    """Return [B] the mean over what `epsilon_greedy` draws of the actions' values [B, A]."""
-    possible = values >= LOWEST  # [B, A]; in a terminal state there may be none
+    """Return [B] the mean over what `epsilon_greedy` draws of the actions' values [B, A]; 0 where none is possible."""
+    possible, best = values >= LOWEST, values.max(1)  # [B, A], [B]
     mean = np.where(possible, values, 0.0).sum(1) / np.maximum(possible.sum(1), 1)
-    expected: Floats = epsilon * mean + (1 - epsilon) * np.maximum(values.max(1), LOWEST)
+    expected: Floats = epsilon * mean + (1 - epsilon) * np.where(best >= LOWEST, best, 0.0)
     return expected
 
 
-def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: float | None) -> float:
+def move(values: Floats, updates: Ints, places: Ints, targets: Floats, rate: float | None) -> float:
     """Move estimates towards targets, Q ← Q + α (target − Q), and count; return the mean size of the errors before.
 
     Where n of the B places are the same one, it moves as if their updates had come one after another, on average over
@@ -63,26 +68,26 @@ def move(values: Floats, visits: Ints, places: Ints, targets: Floats, rate: floa
 
     Args:
         values: [N] estimates, changed in place.
-        visits: [N] targets that each has been moved towards, changed in place.
+        updates: [N] targets that each has been moved towards, changed in place.
         places: [B] which of them.
         targets: [B]
-        rate: α, or None for 1 / visits, which makes every estimate the mean of its targets.
+        rate: α, or None for 1 / updates, which makes every estimate the mean of its targets.
     """
     if len(places) == 1:
-        return _move_one(values, visits, int(places[0]), float(targets[0]), rate)
+        return _move_one(values, updates, int(places[0]), float(targets[0]), rate)
     errors = targets - values[places]  # [B]
     places, which, times = np.unique(places, return_inverse=True, return_counts=True)
-    visits[places] += times
-    step_size = times / visits[places] if rate is None else repeated(rate, times)
+    updates[places] += times
+    step_size = times / updates[places] if rate is None else repeated(rate, times)
     values[places] += step_size * (np.bincount(which, errors) / times)
     return float(np.abs(errors).mean())
 
 
-def _move_one(values: Floats, visits: Ints, place: int, target: float, rate: float | None) -> float:
+def _move_one(values: Floats, updates: Ints, place: int, target: float, rate: float | None) -> float:
     """Move one estimate; the same without arrays."""
     error = target - float(values[place])
-    visits[place] += 1
-    values[place] += (1 / int(visits[place]) if rate is None else rate) * error
+    updates[place] += 1
+    values[place] += (1 / int(updates[place]) if rate is None else rate) * error
     return abs(error)
 
 
@@ -134,7 +139,21 @@ def rows(observations: Any, which: Ints) -> Any:
 
 def possible_actions(env: Any, states: int, actions: int) -> NDArray[np.bool_] | None:
     """Return [S, A] which actions a world's model has transitions for, or None where it tells of none."""
-    model = told(env, "P")
-    if model is None or len(model) != states or any(len(model[state]) != actions for state in range(states)):
+    if not numbers_are_its_own(env):
         return None
-    return np.array([[len(model[state][action]) > 0 for action in range(actions)] for state in range(states)])
+    try:
+        possible = Model(told(env, "P")).possible
+    except EnvironmentContractError:  # P may be anything
+        return None
+    return possible if possible.shape == (states, actions) else None
+
+
+def check_size(numbers: int, owner: str, advice: str) -> None:
+    """Refuse tables of so many numbers that they fit no memory.
+
+    Raises:
+        SpaceError: which gives the advice.
+    """
+    if numbers > LARGEST:
+        gigabytes = numbers * 8 / 10**9
+        raise SpaceError(f"{owner} would take {gigabytes:,.1f} GB; at most {LARGEST * 8 / 10**9:.1f}. {advice}")

@@ -9,17 +9,19 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Discrete, MultiDiscrete, Tuple
+from rlhub_tabular import table
 from rlhub_tabular.double_q_learning import DoubleQLearning
 from rlhub_tabular.expected_sarsa import ExpectedSarsa
 from rlhub_tabular.monte_carlo import MonteCarlo
 from rlhub_tabular.q_learning import QLearning
 from rlhub_tabular.sarsa import Sarsa
+from rlhub_tabular.states import States
 from rlhub_tabular.table import discounted_returns, epsilon_greedy, expected_value, move
 from rlhub_tabular.td_lambda import TDLambda, along_traces
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, SpaceError
+from rlhub_core import ConfigError, EnvironmentContractError, SpaceError
 from rlhub_core.schedules import Linear
 from rlhub_core.testing import check_exact_resume
 
@@ -156,6 +158,48 @@ def test_the_learning_rate_is_read_before_the_step(world: Maker, learner: Maker)
     assert seen == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("kind", "seen"), [(QLearning, [0, 1, 2, 3]), (Sarsa, [0, 1, 2, 3, 4]), (TDLambda, range(5))])
+def test_epsilon_is_read_before_the_step_that_it_is_of(
+    world: Maker, learner: Maker, kind: Any, seen: Sequence[int]
+) -> None:
+    asked: list[int] = []
+
+    def epsilon(step: int) -> float:
+        asked.append(step)
+        return 1.0
+
+    one, collector = learner(kind, chain(world, "terminated"), epsilon=epsilon)
+    list(one.train(collector, 4))
+    assert asked == [*seen]
+
+
+@pytest.mark.parametrize("kind", [Sarsa, MonteCarlo, TDLambda])
+def test_what_a_cut_off_episode_would_have_done_is_drawn_with_the_next_epsilon(
+    world: Maker, learner: Maker, kind: Any
+) -> None:
+    """ε is 1 in the first step only: of the action after it the best one's value, 8, is taken."""
+    cut_off = [(1.0, 1, 0.0, False, True)]
+    for seed in range(8):
+        make = lambda: world([[cut_off] * 2] * 2)  # noqa: E731
+        config = {"epsilon": lambda step: float(step == 0), "learning_rate": 1.0, "discount": 1.0}
+        one, collector = learner(kind, make, seed=seed, **config)
+        one.q[1] = 8, 0
+        next(one.train(collector, 1))
+        assert one.q_values[0].max() == 8
+
+
+def test_expected_sarsa_s_epsilon_is_of_its_step(world: Maker, learner: Maker) -> None:
+    """ε = 0, then 1: Q01 = 8 + (2 + max(10, 6)/2 - 8)/2; later 7.5 + (2 + mean(10, 6)/2 - 7.5)/2."""
+    config = {"learning_rate": 0.5, "discount": 0.5, "initial_value": 8.0, "behaviour": script(1, 1, 1, 1)}
+    one, collector = learner(ExpectedSarsa, chain(world, "terminated"), epsilon=lambda step: float(step > 0), **config)
+    values = []
+    for progress in one.train(collector, 3):
+        values.append(one.q_values[0, 1])
+        one.q[1] = 10, 6
+        assert progress.steps <= 3
+    assert values == [7, 7, 6.5]
+
+
 # moving many at once
 
 
@@ -201,6 +245,42 @@ def test_traces_of_many_without_a_past_are_moves() -> None:
     np.testing.assert_allclose(values + along_traces(np.eye(4)[places], errors, 0.3), moved, rtol=1e-14)
     alone = along_traces(np.eye(4)[places[:1]] * 0.7, errors[:1], 0.3)
     assert alone.tolist() == [0, 0.3 * errors[0] * 0.7, 0, 0]
+
+
+def test_accumulated_traces_of_many_never_go_further_than_their_errors() -> None:
+    """Shares min(α z, 1): of 5 / 2 one each; of 1 / 2 and 5 / 2 the whole way to the mean by 1 and 2 shares."""
+    assert along_traces(np.full((2, 1), 5.0), np.ones(2), 0.5).tolist() == [1.0]
+    assert along_traces(np.array([[1.0], [5.0]]), np.array([3.0, 6.0]), 0.5).tolist() == [(1.5 + 6) / 1.5]
+    assert along_traces(np.array([[1.0], [0.5]]), np.array([4.0, 8.0]), 0.5) == pytest.approx(
+        (1 - 0.5 * 0.75) * 4 / 0.75
+    )
+
+
+def test_many_environments_accumulate_traces_and_stay_sane(learnt: Maker) -> None:
+    one = learnt(TDLambda, "CliffWalking-v1", 16_000, num_envs=8, replacing=False)
+    assert np.abs(one.q_values).max() < 1_000
+    assert one.values[36] > -30
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize("replacing", [True, False])
+def test_traces_with_means_by_hand(world: Maker, learner: Maker, replacing: bool, num_envs: int) -> None:
+    """λ = γ = 1/2: 1 / updates of Q00 are 1, 1/2 and 1/2, those of Q01 1; two that agree count twice as much.
+
+    δ = -1 + 8/2 - 8 = -5, Q00 = 3; δ = -1 + 8/2 - 3 = 0; δ = 2 + 8/2 - 8 = -2 with z = 1/4, or 5/16:
+    Q01 = 6, Q00 = 3 - 2 z / 2. Two: z of both, over twice the updates.
+    """
+    behaviour = iter([0, 0, 1, 1])
+    config = {"trace": 0.5, "replacing": replacing, "learning_rate": None, "discount": 0.5, "initial_value": 8.0}
+    one, collector = learner(
+        TDLambda,
+        chain(world, "terminated"),
+        num_envs=num_envs,
+        behaviour=lambda observations, first: np.full(num_envs, next(behaviour)),
+        **config,
+    )
+    list(one.train(collector, 3 * num_envs))
+    assert one.q_values.tolist() == [[3 - (0.25 if replacing else 0.3125), 6], [8, 8], [8, 8]]
 
 
 def test_many_environments_learn_what_one_learns(world: Maker, learnt: Maker) -> None:
@@ -324,6 +404,113 @@ def test_after_a_truncation_the_policy_is_asked_what_it_would_have_done(
     assert one.q_values.tolist() == [[4 + 20 / 2, 0], [10, 20]]
 
 
+@pytest.mark.parametrize("kind", LEARNERS)
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("behaves", [True, False])
+def test_an_episode_cut_off_where_nothing_can_be_done_has_no_future(
+    world: Maker, learner: Maker, kind: Any, num_envs: int, behaves: bool
+) -> None:
+    ways = [(0.5, 1, 1.0, False, True), (0.5, 0, 1.0, False, True)]
+    behaviour = (lambda observations, first: np.array([[0][seen] for seen in observations])) if behaves else None
+    one, collector = learner(kind, lambda: world([[ways], [[]]]), num_envs=num_envs, behaviour=behaviour, discount=0.5)
+    metrics = [progress.metrics for progress in one.train(collector, 300)]
+    assert np.isfinite([number for each in metrics for number in each.values()]).all()
+    assert one.q_values.ravel() == pytest.approx([4 / 3, -np.inf], abs=0.3)  # q = 1 + q / 4
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize(
+    ("space", "gives"),
+    [
+        (Discrete(3), -1),
+        (Discrete(3), 3),
+        (Discrete(3, start=2), 1),
+        (MultiDiscrete([3, 2]), np.array([0, 2])),
+        (MultiDiscrete([3, 2]), np.array([-1, 0])),
+    ],
+)
+def test_observations_outside_their_space_are_refused(space: Any, gives: Any, num_envs: int) -> None:
+    states = States(space)
+    seen = np.array([gives] * num_envs)
+    seen[0] = space.sample()
+    assert 0 <= states.index(seen[:1])[0] < states.count
+    with pytest.raises(EnvironmentContractError, match=r"^The environment observed .*; not all of it is in .*Discrete"):
+        states.index(seen[-1:] if num_envs > 1 else np.array([gives]))
+    with pytest.raises(EnvironmentContractError, match="not all of it is in"):
+        states.index(np.concatenate([seen, [gives]]))
+
+
+def test_parts_of_observations_may_start_anywhere() -> None:
+    space = Tuple([Discrete(3, start=-1), MultiDiscrete([2, 4], start=[10, -3])])
+    states = States(space)
+    seen = (np.array([-1, 1, 0]), np.array([[10, -3], [11, 0], [10, -1]]))
+    assert states.index(seen).tolist() == [0, 23, 10]  # row by row: 2 · 8 + 1 · 4 + 3; 1 · 8 + 0 · 4 + 2
+    grid = States(MultiDiscrete([2, 4], start=[10, -3]))
+    assert grid.index(np.array([[11, -3]])).tolist() == [4]
+
+
+class Flipped(gymnasium.ActionWrapper[Any, Any, Any]):
+    """Its action 0 is the world's 1."""
+
+    def action(self, action: Any) -> Any:
+        return 1 - action
+
+
+class Foreign(gymnasium.Env[Any, Any]):
+    """Ends at once, and calls something of its own P."""
+
+    observation_space, action_space = Discrete(2), Discrete(2)
+
+    def __init__(self, P: Any) -> None:
+        self.P = P
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        return 1, 1.0, True, False, {}
+
+
+def test_impossible_actions_are_of_the_world_that_is_acted_in(world: Maker, learner: Maker) -> None:
+    """Wrapped, the world's impossible action 1 is action 0: nothing is known of it, and both are tried."""
+    end = [(1.0, 0, 1.0, True, False)]
+    for num_envs in (1, 2):
+        one, _ = learner(QLearning, lambda: Flipped(world([[end, []]])), num_envs=num_envs)
+        one.begin(rlhub.Collector(rlhub.make_vec(lambda: Flipped(world([[end, []]])), num_envs)))
+        assert one.q_values.tolist() == [[0, 0]]
+        limited = rlhub.make_vec(lambda: gymnasium.wrappers.TimeLimit(world([[end, []]]), 9), num_envs)
+        assert table.possible_actions(limited, 1, 2).tolist() == [[True, False]]  # type: ignore[union-attr]
+
+
+def test_worlds_in_other_processes_tell_what_is_impossible() -> None:
+    given: Any = {"transition_probabilities": [[[0, 1.0], None], [None, [1.0, 0]]], "rewards": [[1.0, 0.0], [0.0, 2.0]]}
+    env = rlhub.make_vec("tabular/MDP-v0", 2, vectorization_mode="async", **given)
+    assert table.possible_actions(env, 2, 2).tolist() == [[True, False], [False, True]]  # type: ignore[union-attr]
+    env.close()
+    without = rlhub.make_vec("CartPole-v1", 1, vectorization_mode="async")
+    assert table.possible_actions(without, 2, 2) is None
+    without.reset()
+    without.close()
+
+
+@pytest.mark.parametrize(
+    "foreign", [0.3, "P", {(0, 0): 1}, {0: {0: []}}, [[], []], {0: {"up": []}, 1: {}}, np.eye(2), np.ones((2, 2, 2))]
+)
+def test_what_is_no_model_tells_nothing(learnt: Maker, foreign: Any) -> None:
+    one = learnt(QLearning, lambda: Foreign(foreign), 50, num_envs=2, learning_rate=None)
+    assert one.q_values.tolist() == [[1, 1], [0, 0]]
+
+
+def test_actions_that_a_model_leaves_out_are_impossible(world: Maker, learnt: Maker) -> None:
+    class Short(world):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__([[[(1.0, 1, 0.0, False, False)], []], [[], [(1.0, 0, 1.0, True, False)]]])
+            self.P = {0: {0: [(1.0, 1, 0.0, False)]}, 1: {1: [(1.0, 0, 1.0, True)]}}
+
+    assert np.isneginf(learnt(QLearning, Short, 30).q_values).tolist() == [[False, True], [True, False]]
+
+
 # what is learnt of a policy
 
 
@@ -350,6 +537,18 @@ def test_a_behaviour_is_evaluated(learnt: Maker, kind: Any, num_envs: int) -> No
     one = learnt(kind, Walk, 16_000, num_envs=num_envs, learning_rate=rate, **config)
     np.testing.assert_allclose(one.values[1:6], np.arange(1, 6) / 6, atol=0.06)
     assert one.values[[0, 6]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("first_visit", [True, False])
+def test_rare_actions_count_as_rarely_as_they_are_taken(world: Maker, learnt: Maker, first_visit: bool) -> None:
+    """Stay for -1, or with probability 0.1 end for 0: -9, however many visits of an episode teach nothing."""
+    rng = np.random.default_rng(0)
+    config = {"behaviour": lambda o, first: (rng.random(len(o)) < 0.1).astype(int), "discount": 1.0}
+    make = lambda: world([[[(1.0, 0, -1.0, False, False)], [(1.0, 0, 0.0, True, False)]]])  # noqa: E731
+    one = learnt(MonteCarlo, make, 20_000, first_visit=first_visit, **config)
+    assert one.values == pytest.approx([-9], rel=0.1)
+    assert one.visits.sum() == 20_000
+    assert one.visits[0, 1] == pytest.approx(2_000, rel=0.1)
 
 
 def test_discounted_returns_by_hand() -> None:
@@ -390,9 +589,10 @@ def test_other_environments_begin_other_episodes(world: Maker, learner: Maker, k
     while collector.first[0]:
         next(progress)
     _, fresh = learner(kind, chain(world, "terminated"), seed=5)
+    if kind in (Sarsa, TDLambda):
+        one.next_action = np.array([7])  # which is of the other environment, and would be refused by this one
     next(one.train(fresh, 101))
-    if kind is Sarsa:
-        assert one.where[0].tolist() == fresh.observations.tolist()
+    assert one.where[0].tolist() == fresh.observations.tolist()
     if kind is MonteCarlo:
         assert len(one.running.state()["places"]) <= 1
     if kind is TDLambda:
@@ -409,7 +609,7 @@ def test_a_tuple_of_numbers_is_learnt_evaluated_and_resumed() -> None:
 
 @pytest.mark.parametrize("name", ["q_learning", "monte_carlo", "td_lambda"])
 def test_a_continuous_environment_is_refused_with_a_way_out(name: str) -> None:
-    advice = r"The wrapper tabular/bins makes a Box discrete: --wrapper tabular/bins:bins=10\."
+    advice = r"wrapper tabular/bins makes a Box of few dimensions discrete: --wrapper tabular/bins:bins=10\."
     with pytest.raises(
         SpaceError, match=f"tabular/{name} needs a Discrete.* observation space; CartPole-v1 .*{advice}"
     ):
@@ -417,11 +617,21 @@ def test_a_continuous_environment_is_refused_with_a_way_out(name: str) -> None:
 
 
 def test_a_table_that_fits_no_memory_is_refused() -> None:
-    with pytest.raises(SpaceError, match="would have 1,000,000,000 states; use fewer, such as fewer bins"):
-        QLearning(
-            Discrete(10**9),
-            Discrete(4),
-            QLearning.Config(),
-            seed=0,
-            total_steps=1,
+    for kind, numbers in ((QLearning, 12), (DoubleQLearning, 20)):  # values and updates of each table, and visits
+        with pytest.raises(SpaceError) as error:
+            kind(Discrete(10**9), Discrete(4), kind.Config(), seed=0, total_steps=1)
+        assert str(error.value) == (
+            f"The tables of Discrete(1000000000) with 1,000,000,000 states would take {numbers * 8}.0 GB; at most 1.6. "
+            "Use fewer states, such as fewer bins, or tabular/linear_q."
         )
+
+
+def test_traces_that_fit_no_memory_are_refused(world: Maker, learner: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "LARGEST", 100)  # 3 × 6 numbers of tables, and 3 × 6 an environment
+    for num_envs in (4, 5):
+        one, collector = learner(TDLambda, chain(world, "terminated"), num_envs=num_envs)
+        if num_envs == 4:
+            next(one.train(collector, 8))
+            continue
+        with pytest.raises(SpaceError, match=r"Tables, and traces of 5 environments, would .* Use fewer environments"):
+            next(one.train(collector, 8))

@@ -14,7 +14,7 @@ from rlhub_tabular.bins import Bins
 from rlhub_tabular.linear_q import LinearQ, Tiles, move_sums
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, SpaceError
+from rlhub_core import ConfigError, EnvironmentContractError, SpaceError
 from rlhub_core.testing import (
     ActionAndObservationMatter,
     DiscountedValue,
@@ -92,13 +92,50 @@ def test_unbounded_dimensions_are_bounded_by_hand() -> None:
             {"low": (1.0,), "high": 3},
             r"low must be one number, or one for each of 4 dimensions, not \(1",
         ),
-        ("MountainCar-v0", {"bins": (3, 3, 3)}, r"bins must be one positive number, or one for each of 2 dimensions"),
-        ("MountainCar-v0", {"bins": 0}, "bins must be one positive number, or one for each of 2 dimensions, not 0"),
+        *(
+            ("MountainCar-v0", {"bins": bins}, f"bins must be one positive whole number, or one for .*, not {bins}")
+            for bins in (0, 2.5, 10.0, True, None, "many", np.float64(3.0))
+        ),
+        ("MountainCar-v0", {"bins": (3, 3, 3)}, "bins must be one positive whole number, or one for each of 2 dim"),
+        ("MountainCar-v0", {"bins": 10**30}, r"tabular/bins: 1,0+,.* cells of Box\(.*\) would take .* Use fewer bins"),
+        ("CartPole-v1", {"low": np.nan, "high": 3}, "in dimension 1 low must be below high; they are nan and 3.0"),
+        ("CartPole-v1", {"low": "deep", "high": 3}, "low must be one number, or one for each of 4 dim.*, not deep"),
+        (
+            "CartPole-v1",
+            {"low": -3, "high": [1, [2], 3, 4]},
+            "high must be one number, or one for each of 4 dimensions",
+        ),
     ],
 )
 def test_bins_that_cannot_be(env: str, options: dict[str, Any], problem: str) -> None:
     with pytest.raises((SpaceError, ConfigError), match=problem):
         Bins(gymnasium.make(env), **options)
+
+
+def test_numpy_s_numbers_are_numbers() -> None:
+    given: Any = [(np.int64(4), np.float32(-3)), (np.array([4] * 4), np.full(4, -3.0)), ([4] * 4, [-3] * 4)]
+    three: Any = np.int64(3)
+    for bins, low in given:
+        env = Bins(gymnasium.make("CartPole-v1"), bins=bins, low=low, high=three)
+        assert env.bins == (4, 4, 4, 4)
+        assert env.observation_space == Discrete(256)
+
+
+def test_observations_that_are_no_numbers_are_refused() -> None:
+    bins = Bins(Plane())
+    with pytest.raises(EnvironmentContractError) as error:
+        bins.observation(np.array([0.5, np.nan]))
+    assert str(error.value) == "tabular/bins: the environment observed [0.5, nan]; NaN lies nowhere."
+    linear = LinearQ(Plane().observation_space, Discrete(2), LinearQ.Config(), seed=0, total_steps=1)
+    with pytest.raises(EnvironmentContractError, match=r"tabular/linear_q: the environment observed \[nan, 1.0\]"):
+        linear.values(np.array([[0.5, 1.0], [np.nan, 1.0]]))
+    assert bins.observation(np.array([np.inf, -np.inf])) == 90
+
+
+@pytest.mark.parametrize("tiles", [2.5, True, 10**30])
+def test_tiles_that_cannot_be(tiles: Any) -> None:
+    with pytest.raises((ConfigError, SpaceError), match=r"tabular/linear_q: (tiles must be|8,0+,.*Use fewer tiles)"):
+        LinearQ(Plane().observation_space, Discrete(2), LinearQ.Config(tiles=tiles), seed=0, total_steps=1)
 
 
 def test_bins_from_a_name_say_what_is_wrong() -> None:
@@ -204,7 +241,7 @@ def test_unbounded_observations_and_too_many_tiles_are_refused() -> None:
         rlhub.train("tabular/linear_q", "CartPole-v1", steps=10)
     many = Box(0.0, 1.0, (12,), np.float32)
     with pytest.raises(
-        SpaceError, match=r"would have 2,259,436,291,848 tiles over .*; use fewer tiles, or an algorithm"
+        SpaceError, match=r"2,259,436,291,848 tiles over .* would take 36,151.0 GB; .*Use fewer tiles, or an algorithm"
     ):
         LinearQ(many, Discrete(2), LinearQ.Config(), seed=0, total_steps=1)
 

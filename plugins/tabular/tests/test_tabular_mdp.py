@@ -116,10 +116,11 @@ def test_a_fixed_start_takes_no_random_number() -> None:
 def test_an_impossible_action_is_refused_by_name() -> None:
     env = make(initial_state=1)
     env.reset()
-    for action in (1, 7):
+    for action in (1, 7, 0.9, 2.5):
         with pytest.raises(gymnasium.error.InvalidAction) as error:
             env.step(action)
         assert str(error.value) == f"Action {action} is impossible in state 1. Possible there: 0, 2."
+    assert env.step(np.array(2.0))[:2] == (2, -50.0)
 
 
 def test_impossible_actions_can_be_written_in_several_ways() -> None:
@@ -208,6 +209,10 @@ def changed(table: Any, state: int, action: int, row: Any) -> Any:
         ),
         ({"possible_actions": [[0, 1, 2], [0, 2]]}, "possible_actions must have 3 rows, one a state; it has 2."),
         ({"possible_actions": [[0, 1, 3], [0, 2], [1]]}, "possible_actions[0] names 3; actions are 0 to 2."),
+        ({"possible_actions": 3}, "possible_actions must have 3 rows, one a state; it has 3."),
+        ({"possible_actions": [None, [0, 2], [1]]}, "possible_actions[0] must be a list of actions, not None."),
+        ({"terminal_states": 1}, "terminal_states must be a list of states, not 1."),
+        ({"terminal_states": [None]}, "terminal_states names None; states are 0 to 2."),
         ({"rewards": R[:2]}, "rewards must have 3 rows, one a state; it has 2."),
         ({"rewards": 1.0}, "rewards must have 3 rows, one a state; it has 1.0."),
         ({"rewards": [1.0, 2.0, 3.0]}, "rewards[0] must have 3 entries, one an action; it has 1.0."),

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from rlhub_tabular import model as module
 from rlhub_tabular.model import Model
+from rlhub_tabular.policy_iteration import PolicyIteration
+from rlhub_tabular.q_value_iteration import QValueIteration
+from rlhub_tabular.value_iteration import ValueIteration
 from typer.testing import CliRunner
 
 import rlhub_core as rlhub
@@ -18,7 +21,11 @@ from rlhub_core import ConfigError, EnvironmentContractError, RunError, SpaceErr
 from rlhub_core.cli import app
 from rlhub_core.testing import check_exact_resume
 
-PLANNERS = ("value_iteration", "policy_iteration", "q_value_iteration")
+PLANNERS: Any = {
+    "value_iteration": ValueIteration,
+    "policy_iteration": PolicyIteration,
+    "q_value_iteration": QValueIteration,
+}
 NONE = -np.inf
 
 # Géron, "Hands-On Machine Learning", notebook of chapter 18
@@ -98,8 +105,6 @@ def test_the_notebook_s_optimum(name: str) -> None:
 
 def test_no_sweep_and_one() -> None:
     space, actions = gymnasium.spaces.Discrete(3), gymnasium.spaces.Discrete(3)
-    from rlhub_tabular.value_iteration import ValueIteration
-
     algorithm = ValueIteration(space, actions, ValueIteration.Config(discount=0.9), seed=0)
     assert algorithm.values.tolist() == [0, 0, 0]
     assert not algorithm.q_values.any()
@@ -270,10 +275,12 @@ def test_the_command_line_needs_no_steps(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANNERS)
 def test_wrong_worlds_are_refused(name: str) -> None:
-    with pytest.raises(
-        SpaceError, match="The wrapper tabular/bins makes a Box discrete: --wrapper tabular/bins:bins=10"
-    ):
+    with pytest.raises(SpaceError, match=r"A grid world gives states with observation=index\. ") as error:
         plan(name, "CartPole-v1")
+    assert "tabular/bins" not in str(error.value)
+    many = gymnasium.spaces.Discrete(10**8)
+    with pytest.raises(SpaceError, match=rf"tabular/{name}: .* would take 4.8 GB; at most 1.6\. Plan in a smaller"):
+        PLANNERS[name](many, gymnasium.spaces.Discrete(2), None)
     with pytest.raises(
         EnvironmentContractError, match=rf"^tabular/{name} needs a model, .*; Blackjack-v1 tells none\."
     ):
@@ -283,6 +290,16 @@ def test_wrong_worlds_are_refused(name: str) -> None:
         rlhub.train(f"tabular/{name}", "Taxi-v4", reward_clip=1.0, progress=False)
     with pytest.raises(ConfigError, match=r"discount must be in \[0, 1\], not 1\.5"):
         plan(name, "Taxi-v4", discount=1.5)
+
+
+@pytest.mark.parametrize(("leaving", "worth", "policy"), [(-1.0, 0.0, 0), (1.0, 1.0, 1), (0.0, 0.0, 0)])
+def test_without_discount_values_are_the_policy_s_own(leaving: float, worth: float, policy: int) -> None:
+    """Staying costs nothing. To the first policy, which takes both alike, both are worth the same: what leaving is."""
+    world = {"transition_probabilities": [[[1.0, 0.0], [0.0, 1.0]], [None, None]], "terminal_states": [1]}
+    run = plan("policy_iteration", "tabular/MDP-v0", world | {"rewards": [[0.0, leaving], [0, 0]]}, discount=1.0)
+    assert run.algorithm.values.tolist() == [worth, 0]
+    assert run.algorithm.policy[0] == policy
+    assert run.algorithm.q_values[0].tolist() == [worth, leaving]
 
 
 def test_without_discount_a_policy_may_have_no_value() -> None:
@@ -333,4 +350,9 @@ class Shifted(gymnasium.Env[Any, Any]):
 
 @pytest.mark.parametrize("name", PLANNERS)
 def test_states_and_actions_may_count_from_anywhere(name: str) -> None:
-    assert rlhub.evaluate(plan(name, Shifted), episodes=3).mean == 1.0
+    run = plan(name, Shifted)
+    assert rlhub.evaluate(run, episodes=3).mean == 1.0
+    assert (
+        run.algorithm.policy.tolist()
+        == (plan(name, "FrozenLake-v1", {"is_slippery": False}).algorithm.policy - 1).tolist()
+    )
