@@ -70,6 +70,7 @@ class Collector:
         self.first: NDArray[np.bool_]
         self._lives: NDArray[Any] | None
         self._masks: NDArray[Any] | None  # [B, ...] `info["action_mask"]` of what to act on next
+        self._told: NDArray[np.bool_]  # [B] whether it told so of the newest observation
         self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
         self.steps = 0
         self._time = 0  # vector steps
@@ -105,9 +106,14 @@ class Collector:
         It tells in `info["action_mask"]`, of every reset and step, or by a method `action_masks`.
 
         Raises:
-            EnvironmentContractError: where it told at the reset, but not of the step since.
+            EnvironmentContractError: where it told at the first reset, but not now.
         """
         if self._masks is not None:
+            if not self._told.all():
+                raise EnvironmentContractError(
+                    f"{self.env} told possible actions once, but not now. It must give "
+                    f'info["{_MASK}"] at every reset and step.'
+                )
             return self._masks
         if self._has_masks is None:
             self._has_masks = has_method(self.env, _MASKS)
@@ -278,6 +284,7 @@ class Collector:
         if everywhere:
             self._lives = np.array(info["lives"]) if "lives" in info else None
             self._masks = np.array(info[_MASK]) if _MASK in info else None
+            self._told = np.array(info.get(f"_{_MASK}", which))
             return
         if self._lives is not None:
             self._lives = np.where(which, info["lives"], self._lives)
@@ -293,13 +300,12 @@ class Collector:
     def _update_masks(self, info: dict[str, Any], which: NDArray[np.bool_]) -> None:
         """Take over the action masks of some environments [B]; the others go on or are about to be reset."""
         told = info.get(f"_{_MASK}", np.full(self.num_envs, _MASK in info))
-        if not told[which].all():
-            raise EnvironmentContractError(
-                f"{self.env} told possible actions at its first reset, but not later. It must give "
-                f'info["{_MASK}"] at every reset and step.'
-            )
-        if which.any():
-            self._masks = np.where(which[:, None], info[_MASK], self._masks)
+        self._told = np.where(which, told, self._told)
+        now = which & told
+        if now.any():
+            assert self._masks is not None
+            self._masks = self._masks.copy()
+            self._masks[now] = info[_MASK][now]
 
     def _own(self, raw: ObsType) -> ObsType:
         """Return observations that no later step overwrites; whether a copy is needed is found out once."""

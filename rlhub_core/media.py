@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -122,7 +123,7 @@ def _play(actor: Actor, env: Env, film: Film, seed: int | None, max_steps: int) 
     film.add(env.render())
     first = np.ones(1, np.bool_)
     for _ in range(max_steps):
-        actions = act(actor, _batched(env, observation), first, lambda: _masks(env, info))
+        actions = act(actor, _batched(env, observation), first, partial(_masks, env, info))
         observation, _, terminated, truncated, info = env.step(_unbatched(env, actions))
         first = np.zeros(1, np.bool_)
         film.add(env.render())
