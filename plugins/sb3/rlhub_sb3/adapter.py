@@ -149,9 +149,9 @@ class SB3Algorithm:
             CheckpointError: where a file is missing or damaged.
         """
         saved = state.load(folder, "algorithm")
+        self._provisional, self._total_steps = saved["provisional"], saved["total_steps"]
         with warnings.catch_warnings(action="ignore"):
             self._model = self._build(saved["num_envs"])
-        self._provisional, self._total_steps = saved["provisional"], saved["total_steps"]
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
         self._remember(self._tensors(saved["memory"]))
@@ -202,6 +202,8 @@ class SB3Algorithm:
             if settings["replay_buffer_class"] is not None:
                 raise ConfigError(f"{self._name}: her brings its own replay buffer; leave replay_buffer_class out.")
             settings["replay_buffer_class"] = HerReplayBuffer
+            if self._provisional:  # it makes an object a place, which takes seconds
+                settings["buffer_size"] = min(100, settings["buffer_size"])
         if settings.get("replay_buffer_class") is HerReplayBuffer:
             check_goals(observation_space, self._name)
         return settings
@@ -209,10 +211,9 @@ class SB3Algorithm:
     def _attach(self, collector: Collector) -> None:
         """Let the model step this collector, from where it is."""
         if self._provisional:
-            before = self._model.get_parameters()
+            before, self._provisional = self._model.get_parameters(), False
             self._model = self._build(collector.num_envs)
             self._model.set_parameters(before, device=self._device)  # type: ignore[arg-type] # the user may have changed them
-            self._provisional = False
         if self._model.n_envs != collector.num_envs:
             raise ConfigError(
                 f"{self._name} has learned with {self._model.n_envs} environments; it cannot go on with "

@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium import spaces
 from torch.nn.utils import parameters_to_vector
 
-from rlhub_core import Collector, ConfigError, EnvironmentContractError, PluginError
+from rlhub_core import Collector, ConfigError, EnvironmentContractError, PluginError, SpaceError
 from rlhub_sb3.adapter import SB3Algorithm
 from rlhub_sb3.spaces import choices
 from rlhub_sb3.vec_env import CollectorVecEnv
@@ -79,6 +79,12 @@ class QRDQN(SB3Algorithm, model=sb3_contrib.QRDQN):
 
 class RecurrentPPO(SB3Algorithm, model=sb3_contrib.RecurrentPPO, name="recurrent_ppo", policy="{}LstmPolicy"):
     """PPO whose policy and value remember the episode so far in an LSTM."""
+
+    def _check(self) -> None:
+        parts = self._spaces[0].spaces if isinstance(self._spaces[0], spaces.Dict) else {}
+        lists = [name for name, part in parts.items() if isinstance(part, spaces.MultiDiscrete)]
+        if lists:  # torch's LSTM refuses the numpy integer that Stable-Baselines3 gives for their size
+            raise SpaceError(f"{self._name} cannot use the MultiDiscrete observations {lists}. Flatten them.")
 
     def _memory(self) -> Any:
         return tuple(map(tuple, self._model._last_lstm_states))  # type: ignore[attr-defined] # of actor, of critic

@@ -10,6 +10,7 @@ FLAT = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 ALL = (*FLAT, "Dict")
 FINITE = ("Discrete", "MultiDiscrete", "MultiBinary")
 BOX, DISCRETE = ("Box",), ("Discrete",)
+NO_BITS, NO_LISTS = ("Box", "Discrete", "MultiDiscrete"), ("Box", "Discrete", "MultiBinary", "Dict")  # else it fails
 
 ALGORITHMS = (  # name, target, action spaces, observation spaces, description
     ("a2c", "algorithms:A2C", FLAT, ALL, "Stable-Baselines3's advantage actor-critic"),
@@ -22,7 +23,7 @@ ALGORITHMS = (  # name, target, action spaces, observation spaces, description
     ("crossq", "contrib:CrossQ", BOX, FLAT, "sb3-contrib's CrossQ: soft actor-critic without target networks"),
     ("maskable_ppo", "contrib:MaskablePPO", FINITE, ALL, "sb3-contrib's PPO that takes possible actions only"),
     ("qrdqn", "contrib:QRDQN", DISCRETE, ALL, "sb3-contrib's quantile regression DQN"),
-    ("recurrent_ppo", "contrib:RecurrentPPO", FLAT, ALL, "sb3-contrib's PPO with a memory (LSTM)"),
+    ("recurrent_ppo", "contrib:RecurrentPPO", NO_BITS, NO_LISTS, "sb3-contrib's PPO with a memory (LSTM)"),
     ("tqc", "contrib:TQC", BOX, ALL, "sb3-contrib's truncated quantile critics"),
     ("trpo", "contrib:TRPO", FLAT, ALL, "sb3-contrib's trust region policy optimisation"),
 )
