@@ -59,24 +59,6 @@ def test_scheduled_values_never_leave_their_range(algorithm, collector):
     assert progress[-1].metrics["train/clip_range"] == pytest.approx(0.1)
 
 
-CHANGING = {
-    "a2c": {"ent_coef": Linear(0.1, 0.0, 200), "gamma": Linear(0.9, 1.0, 200), "max_grad_norm": lambda step: 2},
-    "dqn": {"batch_size": Linear(8, 16, 200), "train_freq": lambda step: 2 + 2 * (step > 99), "tau": lambda step: 0.5},
-    "ppo": {"n_epochs": lambda step: 1 + (step > 99), "gae_lambda": Linear(0.8, 0.9, 200), "target_kl": lambda step: 2},
-}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_any_number_read_after_construction_follows_a_schedule(name, algorithm, collector):
-    ours = algorithm(name, world := collector(), 200, **CHANGING[name])
-    finish(ours, world, 200)
-    for key, schedule in CHANGING[name].items():
-        now = getattr(ours.model, key)
-        assert (now.frequency if key == "train_freq" else now) == pytest.approx(schedule(ours.steps))
-    if name == "ppo":
-        assert ours.model.rollout_buffer.gae_lambda == pytest.approx(0.9)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_pausing_and_acting_change_nothing(name, algorithm, collector, assert_same_weights):
     total = 640
