@@ -50,20 +50,22 @@ class Drift(gymnasium.Env[Any, Any]):
     Args:
         box: Box actions, else Discrete(3).
         goals: observe a goal, too, as hindsight wants it; reaching it is all the reward.
-        random: begin anywhere, else always at the same place.
+        random: begin anywhere, else always at `start`.
         tells: say in `info` what is possible, not by the method alone.
     """
 
-    def __init__(self, box: bool = False, goals: bool = False, random: bool = True, tells: bool = False) -> None:
+    def __init__(
+        self, box: bool = False, goals: bool = False, random: bool = True, tells: bool = False, start: float = 0.25
+    ) -> None:
         place = spaces.Box(-9, 9, (2,), np.float32)
         goal = {name: spaces.Box(-9, 9, (1,), np.float32) for name in ("achieved_goal", "desired_goal")}
         self.observation_space = spaces.Dict({"observation": place, **goal}) if goals else place
         self.action_space = spaces.Box(-2, 2, (1,), np.float32) if box else spaces.Discrete(3)
-        self.box, self.goals, self.random, self.tells = box, goals, random, tells
+        self.box, self.goals, self.random, self.tells, self.start = box, goals, random, tells, start
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.x, self.time = float(self.np_random.uniform(-0.5, 0.5)) if self.random else 0.25, 0
+        self.x, self.time = float(self.np_random.uniform(-0.5, 0.5)) if self.random else self.start, 0
         self.goal = float(self.np_random.uniform(-1, 1)) if self.random else 0.75
         return self.seen(), self.info()
 
