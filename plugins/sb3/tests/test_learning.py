@@ -61,14 +61,14 @@ SETTINGS = {  # env steps, hyper-parameters
     "td3": (1200, REPLAY | NOISE),
     "ars": (7_000, {"learning_rate": 0.1, "delta_std": 0.1, "n_delta": 4, "n_top": 2}),
     "crossq": (
-        1200,
+        1800,
         SOFT | {"learning_rate": 1e-2, "policy_delay": 1, "policy_kwargs": {"net_arch": {"pi": [16], "qf": [32]}}},
     ),
     "maskable_ppo": (1280, PPO),
     "qrdqn": (1200, VALUES | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
-    "recurrent_ppo": (1536, PPO | {"n_epochs": 5, "policy_kwargs": {"net_arch": [16], "lstm_hidden_size": 16}}),
+    "recurrent_ppo": (2304, PPO | {"n_epochs": 5, "policy_kwargs": {"net_arch": [16], "lstm_hidden_size": 16}}),
     "tqc": (1200, SOFT | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
-    "trpo": (1024, {"gamma": 0.0, "n_steps": 32, "target_kl": 0.1, "n_critic_updates": 2}),
+    "trpo": (2048, {"gamma": 0.0, "n_steps": 32, "target_kl": 0.1, "n_critic_updates": 2}),
 }
 
 
