@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 from rlhub_core import state
 from rlhub_core.errors import ConfigError, EnvironmentContractError
 from rlhub_core.normalization import Normalization
-from rlhub_core.protocol import ActType, Episode, ObsType, Transition
+from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
 
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
+_MASK = "action_mask"  # Gymnasium's name in `info`
+_MASKS = "action_masks"  # the name of the method that Stable-Baselines3 asks
 
 
 class Collector:
@@ -74,6 +76,9 @@ class Collector:
         self.raw_observations: ObsType
         self.first: NDArray[np.bool_]
         self._lives: NDArray[Any] | None
+        self._masks: NDArray[Any] | None  # [B, ...] `info["action_mask"]` of what to act on next
+        self._told: NDArray[np.bool_]  # [B] whether it told so of the newest observation
+        self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
         self.steps = 0
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
@@ -106,6 +111,30 @@ class Collector:
         """The action space of one environment."""
         return self.env.single_action_space
 
+    @property
+    def action_masks(self) -> NDArray[Any] | None:
+        """Which actions [B, n] are possible now; None where the environment does not tell.
+
+        It tells in `info["action_mask"]`, of every reset and step, or by a method `action_masks`.
+
+        Raises:
+            EnvironmentContractError: where it told at the first reset, but not now.
+        """
+        if self._masks is not None:
+            if not self._told.all():
+                raise EnvironmentContractError(
+                    f"{self.env} told possible actions once, but not now. It must give "
+                    f'info["{_MASK}"] at every reset and step.'
+                )
+            return self._masks
+        if self._has_masks is None:
+            self._has_masks = has_method(self.env, _MASKS)
+        return np.stack(self.env.call(_MASKS)) if self._has_masks else None  # type: ignore[attr-defined]
+
+    def act(self, actor: Actor) -> ActType:
+        """Return what an actor does now."""
+        return act(actor, self.observations, self.first, lambda: self.action_masks)
+
     def step(self, actions: ActType) -> Transition:
         """Take one step in every environment and reset those whose episode ended.
 
@@ -123,6 +152,8 @@ class Collector:
             lost = self._update_lives(info)
             if self.terminal_on_life_loss:
                 terminated = terminated | lost
+        if self._masks is not None:
+            self._update_masks(info, ~ended)
         if ended.any():
             self._end(ended)
         reward = raw_reward
@@ -280,14 +311,29 @@ class Collector:
             self._check_masked_reset(before, which)
         if everywhere:
             self._lives = np.array(info["lives"]) if "lives" in info else None
-        elif self._lives is not None:
+            self._masks = np.array(info[_MASK]) if _MASK in info else None
+            self._told = np.array(info.get(f"_{_MASK}", which))
+            return
+        if self._lives is not None:
             self._lives = np.where(which, info["lives"], self._lives)
+        if self._masks is not None:
+            self._update_masks(info, which)
 
     def _update_lives(self, info: dict[str, Any]) -> NDArray[np.bool_]:
         lives = np.asarray(info["lives"])
         lost = lives < self._lives
         self._lives = lives
         return lost
+
+    def _update_masks(self, info: dict[str, Any], which: NDArray[np.bool_]) -> None:
+        """Take over the action masks of some environments [B]; the others go on or are about to be reset."""
+        told = info.get(f"_{_MASK}", np.full(self.num_envs, _MASK in info))
+        self._told = np.where(which, told, self._told)
+        now = which & told
+        if now.any():
+            assert self._masks is not None
+            self._masks = self._masks.copy()
+            self._masks[now] = info[_MASK][now]
 
     def _own(self, raw: ObsType) -> ObsType:
         """Return observations that no later step overwrites; whether a copy is needed is found out once."""
@@ -321,6 +367,8 @@ class Collector:
             ended = self._account(reward, terminated, truncated)
             if self._lives is not None:
                 self._update_lives(info)
+            if self._masks is not None:
+                self._update_masks(info, ~ended)
             unseeded = ended & (begun != time + 1)
             if unseeded.any():
                 self._reset(unseeded, None)
@@ -340,6 +388,28 @@ class Collector:
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
                     f"changed. {_MAKE_SYNC}"
                 )
+
+
+def act(actor: Actor, observations: ObsType, first: NDArray[np.bool_], action_masks: Callable[[], Any]) -> ActType:
+    """Return an actor's actions; one that is `masked` is also given the action masks, where there are any."""
+    masks = action_masks() if getattr(actor, "masked", False) else None
+    if masks is None:
+        return actor(observations, first)
+    return actor(observations, first, masks)  # type: ignore[call-arg] # as the word Actor says
+
+
+def has_method(env: Any, name: str) -> bool:
+    """Return whether the environments that a vector environment is made of have a method of a name."""
+    inner = env.unwrapped
+    if hasattr(inner, "envs"):
+        return bool(inner.envs[0].has_wrapper_attr(name))
+    if not hasattr(inner, "env_fns"):
+        return False
+    one = inner.env_fns[0]()  # asking a process for what it has not would end it
+    try:
+        return bool(one.has_wrapper_attr(name))
+    finally:
+        one.close()
 
 
 class ActionLog:

@@ -32,11 +32,14 @@ def option(
     unit: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
+    fixed: str = "",
 ) -> Any:
-    """Return a dataclass field with its meaning, unit and the closed range of its value (`None` is open)."""
-    return dataclasses.field(
-        default=default, metadata={"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum}
-    )
+    """Return a dataclass field with its meaning, unit and the closed range of its value (`None` is open).
+
+    `fixed` says why it cannot follow a schedule.
+    """
+    documented = {"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum, "fixed": fixed}
+    return dataclasses.field(default=default, metadata=documented)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Parameter:
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    fixed: str = ""
 
     @property
     def required(self) -> bool:
@@ -96,7 +100,7 @@ class Parameter:
 
 def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter]:
     """Return the parameters of a class or function by name, without the first `skip` positional ones and `**kwargs`."""
-    documented = ("meaning", "unit", "minimum", "maximum")
+    documented = ("meaning", "unit", "minimum", "maximum", "fixed")
     fields = {
         field.name: {key: field.metadata[key] for key in documented if key in field.metadata}
         for field in (dataclasses.fields(target) if _is_dataclass(target) else ())  # type: ignore[arg-type]
@@ -260,7 +264,8 @@ def _validated(parameter: Parameter, value: Any, owner: str) -> Any:
         and not parameter.scheduled
         and (parameter.annotation is not Any)
     ):
-        raise ConfigError(f"{owner}: {parameter.name} cannot follow a schedule; it must be {parameter.type_name}.")
+        why = f": {parameter.fixed}" if parameter.fixed else ""
+        raise ConfigError(f"{owner}: {parameter.name} cannot follow a schedule{why}; it must be {parameter.type_name}.")
     if parameter.scheduled and callable(value):
         return value
     value = _coerced(parameter, value, owner)

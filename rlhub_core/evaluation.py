@@ -87,7 +87,7 @@ def play(
     running = np.zeros(env.num_envs)  # return of the running episode
     length = np.zeros(env.num_envs, np.int64)
     while any(len(done) < share for done, share in zip(scores, shares, strict=True)):
-        transition = collector.step(actor(collector.observations, collector.first))
+        transition = collector.step(collector.act(actor))
         running += transition.reward
         length += 1
         for episode in collector.episodes():

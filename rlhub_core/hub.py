@@ -132,6 +132,8 @@ class Hub:
         spec = self.find(kind, name)
         try:
             return load_target(spec.entry_point)
+        except PluginError:  # it knows its own cause and cure
+            raise
         except Exception as error:
             plugin = self._plugins[spec.name.partition("/")[0]]
             if isinstance(error, ImportError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,7 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
+from rlhub_core.collector import act
 from rlhub_core.curves import RETURNS, Curve, draw, labelled
 from rlhub_core.envs import Env, EnvironmentSource, check_positive
 from rlhub_core.errors import ConfigError, RlhubError, listed
@@ -117,17 +119,24 @@ def plot(runs: Any, path: str | Path | None = None, *, metric: str = RETURNS, sm
 
 
 def _play(actor: Actor, env: Env, film: Film, seed: int | None, max_steps: int) -> None:
-    observation, _ = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed)
     film.add(env.render())
     first = np.ones(1, np.bool_)
     for _ in range(max_steps):
-        actions = actor(_batched(env, observation), first)
-        observation, _, terminated, truncated, _ = env.step(_unbatched(env, actions))
+        actions = act(actor, _batched(env, observation), first, partial(_masks, env, info))
+        observation, _, terminated, truncated, info = env.step(_unbatched(env, actions))
         first = np.zeros(1, np.bool_)
         film.add(env.render())
         if terminated or truncated:
             break
     film.cut()
+
+
+def _masks(env: Env, info: dict[str, Any]) -> Any:
+    """Return the possible actions [1, n], as `Collector.action_masks` does."""
+    if "action_mask" in info:
+        return np.array(info["action_mask"])[None]
+    return np.array(env.get_wrapper_attr("action_masks")())[None] if env.has_wrapper_attr("action_masks") else None
 
 
 def _batched(env: Env, observation: Any) -> ObsType:

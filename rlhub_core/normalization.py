@@ -242,8 +242,13 @@ class Normalization:
         self._returns[which] = 0.0
 
     def around(self, actor: Actor) -> Actor:
-        """Return an actor that takes raw observations and acts on normalised ones."""
-        return lambda observations, first: actor(self.observations(observations), first)
+        """Return an actor that takes raw observations, and action masks where the other does, and acts on normal ones."""
+
+        def act(observations: ObsType, first: NDArray[np.bool_], *masks: Any) -> Any:
+            return actor(self.observations(observations), first, *masks)
+
+        act.masked = getattr(actor, "masked", False)  # type: ignore[attr-defined] # as the word Actor says
+        return act
 
     def apart(self) -> Normalization:
         """Return one for a single environment that shares the statistics, also with processes forked from here on.

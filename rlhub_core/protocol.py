@@ -21,7 +21,8 @@ Actor = Callable[[ObsType, NDArray[np.bool_]], ActType]
 """`actor(observations, first) -> actions`, all with leading axis B.
 
 `first` [B] is true where an observation is an episode's first: there a recurrent memory is cleared.
-A plain function is an actor.
+A plain function is an actor. One with a true attribute `masked` is called with a third argument, the possible actions
+(`Collector.action_masks`), wherever the environment tells them.
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -221,3 +221,80 @@ def test_environments_that_cannot_be_taken_apart_say_so() -> None:
     ):
         collector.apart(0, seed=0)
     collector.close()
+
+
+class Masked(gymnasium.Env[Any, Any]):
+    """Tells which of three actions are possible: by `info` at the steps named, or by a method."""
+
+    observation_space, action_space = Box(0, 100, (1,), np.float32), Discrete(3)
+
+    def __init__(self, told: tuple[int, ...] = tuple(range(10)), by_method: bool = False) -> None:
+        self.told, self.by_method, self.time, self.games = told, by_method, 0, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "action_masks" and not self.by_method:
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.games = 1 if seed is not None else self.games + 1
+        self.time = 0
+        return np.zeros(1, np.float32), self.info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        return np.full(1, self.time, np.float32), 0.0, self.time == 2 + self.games, False, self.info()
+
+    def info(self) -> dict[str, Any]:
+        return {} if self.by_method or self.time not in self.told else {"action_mask": self.action_mask()}
+
+    def action_mask(self) -> Any:
+        return np.array([1, self.games % 2, self.time % 2], np.int8)
+
+    def action_masks(self) -> Any:
+        return self.action_mask()
+
+
+@pytest.mark.parametrize("by_method", [False, True])
+def test_possible_actions_are_those_of_what_is_acted_on_next(by_method: bool, tmp_path: Path) -> None:
+    def made() -> Collector:
+        return Collector(make_vec(lambda: Masked(by_method=by_method), 2), seed=1, reseed_every=20)
+
+    collector = made()
+    for _ in range(30):
+        envs = cast(Any, collector.env).envs
+        np.testing.assert_array_equal(collector.action_masks, [env.action_mask() for env in envs])
+        collector.step(np.zeros(2, np.int64))
+        collector.restart(np.array([collector.steps == 24, False])) if collector.steps == 24 else None
+    for step in range(4):
+        (tmp_path / str(step)).mkdir()
+        collector.save(tmp_path / str(step))
+        restored = made()
+        assert restored.load(tmp_path / str(step))
+        np.testing.assert_array_equal(restored.action_masks, collector.action_masks)
+        collector.step(np.zeros(2, np.int64))
+
+
+def test_possible_actions_are_none_where_nobody_tells() -> None:
+    assert Collector(make_vec("CartPole-v1", 2), seed=1).action_masks is None
+
+
+def test_environment_that_tells_now_and_then_is_refused_only_where_it_is_asked() -> None:
+    collector = Collector(make_vec(lambda: Masked(told=(0, 2)), 2), seed=1)
+    assert collector.action_masks is not None
+    collector.step(np.zeros(2, np.int64))
+    with pytest.raises(EnvironmentContractError, match="told possible actions once, but not now"):
+        _ = collector.action_masks
+
+
+def test_actors_that_want_them_get_the_possible_actions() -> None:
+    class Choosing:
+        masked = True
+
+        def __call__(self, observations: Any, first: Any, action_masks: Any = None) -> Any:
+            return np.zeros(2, np.int64) if action_masks is None else action_masks.argmax(1)
+
+    collector = Collector(make_vec(Masked, 2), seed=1)
+    assert collector.act(Choosing()).tolist() == [0, 0]
+    assert collector.act(lambda observations, first: first).tolist() == [True, True]
+    assert Collector(make_vec("CartPole-v1", 2), seed=1).act(Choosing()).tolist() == [0, 0]

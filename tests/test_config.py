@@ -46,6 +46,16 @@ def test_text_is_read_as_the_type_says(name: str, text: str, expected: Any) -> N
     assert bind(**{name: text})[name] == expected
 
 
+@dataclass(frozen=True)
+class Fixed:
+    size: int = option(1, "places", fixed="the memory is laid out once")
+
+
+def test_a_parameter_may_say_why_it_cannot_follow_a_schedule() -> None:
+    with pytest.raises(ConfigError, match="size cannot follow a schedule: the memory is laid out once; it must be int"):
+        config.bind(Fixed, {"size": "linear(1, 2, 3)"}, "deep/dqn")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -118,6 +118,23 @@ def test_a_target_that_cannot_be_imported_names_its_plugin() -> None:
         private(late=Missing()).load("callback", "late/x")
 
 
+def test_a_target_that_knows_its_own_cure_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        "from rlhub_core import PluginError\nraise PluginError(\"It needs more. Try: pip install 'late[more]'.\")\n"
+    )
+    (tmp_path / "needs_more.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Late:
+        @hookimpl
+        def rlhub_callbacks(self) -> Any:
+            yield CallbackSpec("late/x", "needs_more:X", "")
+
+    with pytest.raises(PluginError) as error:
+        private(late=Late()).load("callback", "late/x")
+    assert str(error.value) == "It needs more. Try: pip install 'late[more]'."
+
+
 Install = Callable[..., Path]
 PLUGIN = """
 from rlhub_core import CallbackSpec, hookimpl

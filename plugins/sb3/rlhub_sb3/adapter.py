@@ -21,16 +21,19 @@ import numpy as np
 import torch as th
 from gymnasium import Space
 from numpy.typing import NDArray
-from stable_baselines3 import DQN
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.utils import get_device
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
-from rlhub_core import Actor, Collector, ConfigError, Progress, state
+from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
+from rlhub_core.collector import has_method
 from rlhub_sb3 import saving
+from rlhub_sb3.noise import action_noise, noise_state, restore_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
-from rlhub_sb3.spaces import check_spaces, policy_for
+from rlhub_sb3.spaces import check_goals, check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
@@ -57,8 +60,15 @@ class SB3Algorithm:
     Config: ClassVar[type[Any]]
     _model_class: ClassVar[type[BaseAlgorithm]]
 
-    def __init_subclass__(cls, model: type[BaseAlgorithm]) -> None:
+    _policy: ClassVar[str]  # the policy that "auto" means, where {} stands for "Cnn", "MultiInput" or "Mlp"
+    _masked: ClassVar[bool]  # whether it is told which actions are possible
+    _short_name: ClassVar[str]
+
+    def __init_subclass__(
+        cls, model: type[BaseAlgorithm], name: str = "", policy: str = "{}Policy", masked: bool = False
+    ) -> None:
         cls._model_class, cls.Config = model, config_of(model)
+        cls._short_name, cls._policy, cls._masked = name or cls.__name__.lower(), policy, masked
 
     def __init__(
         self,
@@ -70,10 +80,11 @@ class SB3Algorithm:
         total_steps: int,
         device: str = "auto",
     ) -> None:
-        self._name = f"sb3/{type(self).__name__.lower()}"
+        self._name = f"sb3/{self._short_name}"
         check_spaces(observation_space, action_space, self._name)
         self._spaces = observation_space, action_space
         self._config, self._seed, self._total_steps = config, seed, total_steps
+        self._check()
         try:
             self._device = get_device(device)
         except RuntimeError as error:
@@ -113,13 +124,7 @@ class SB3Algorithm:
 
     def actor(self, *, explore: bool = False) -> Actor:
         """Return a new actor; with `explore` it draws from generators of its own, as SB3 does in training."""
-        if explore:
-            return _Explorer(self, self._seed)
-
-        def act(observations: Any, first: NDArray[np.bool_]) -> Any:
-            return self._for_environment(self._model.policy.predict(observations, deterministic=True)[0])
-
-        return act
+        return _Explorer(self, self._seed) if explore else _Greedy(self)
 
     def save(self, folder: Path) -> None:
         """Write the model, its generators and its replay buffer."""
@@ -129,6 +134,7 @@ class SB3Algorithm:
             "total_steps": self._total_steps,
             "provisional": self._provisional,
             "streams": self._streams.state(),
+            "memory": saving.packed(self._memory()),
             **saving.model_state(self._model),
         }
         state.save(folder, "algorithm", saved)
@@ -143,20 +149,36 @@ class SB3Algorithm:
             CheckpointError: where a file is missing or damaged.
         """
         saved = state.load(folder, "algorithm")
+        self._provisional, self._total_steps = saved["provisional"], saved["total_steps"]
         with warnings.catch_warnings(action="ignore"):
             self._model = self._build(saved["num_envs"])
-        self._provisional, self._total_steps = saved["provisional"], saved["total_steps"]
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
+        self._remember(self._tensors(saved["memory"]))
         has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
         self._replay_folder = folder if has_replay else None
+
+    # what a subclass may need differently
+
+    def _check(self) -> None:
+        """Refuse hyper-parameters that SB3 would stumble over in the midst of a run."""
+
+    def _attached(self, env: CollectorVecEnv, collector: Collector) -> None:
+        """Make ready for a collector, or refuse it."""
+
+    def _memory(self) -> Any:
+        """Return what a recurrent policy remembers of the running episodes, as tuples of tensors."""
+        return ()
+
+    def _remember(self, memory: Any) -> None:
+        """Go on from what `_memory` returned."""
+
+    # what they all have in common
 
     def _build(self, num_envs: int) -> BaseAlgorithm:
         observation_space, action_space = self._spaces
         env = CollectorVecEnv(num_envs, observation_space, copy.deepcopy(action_space))  # SB3 samples from it
-        settings = arguments(self._config, self._name)
-        if settings["policy"] == "auto":
-            settings["policy"] = policy_for(observation_space)
+        settings = self._settings(num_envs)
         try:
             with self._streams:
                 model = self._model_class(env=env, seed=self._seed, device=self._device, verbose=0, **settings)
@@ -165,13 +187,33 @@ class SB3Algorithm:
         model.set_logger(Logger(folder=None, output_formats=[]))
         return model
 
+    def _settings(self, num_envs: int) -> dict[str, Any]:
+        """Return the model's constructor arguments."""
+        observation_space, action_space = self._spaces
+        settings = arguments(self._config, self._name)
+        if settings["policy"] == "auto":
+            settings["policy"] = self._policy.format(policy_for(observation_space).removesuffix("Policy"))
+            if settings["policy"] not in self._model_class.policy_aliases:  # CrossQ has no convolutions
+                settings["policy"] = self._policy.format("Mlp")
+        if settings.get("action_noise") is not None:
+            noise = action_noise(settings["action_noise"], action_space, self._name)
+            settings["action_noise"] = vectorized(noise, num_envs)
+        if settings.pop("her", False):
+            if settings["replay_buffer_class"] is not None:
+                raise ConfigError(f"{self._name}: her brings its own replay buffer; leave replay_buffer_class out.")
+            settings["replay_buffer_class"] = HerReplayBuffer
+            if self._provisional:  # it makes an object a place, which takes seconds
+                settings["buffer_size"] = min(100, settings["buffer_size"])
+        if settings.get("replay_buffer_class") is HerReplayBuffer:
+            check_goals(observation_space, self._name)
+        return settings
+
     def _attach(self, collector: Collector) -> None:
         """Let the model step this collector, from where it is."""
         if self._provisional:
-            before = self._model.get_parameters()
+            before, self._provisional = self._model.get_parameters(), False
             self._model = self._build(collector.num_envs)
             self._model.set_parameters(before, device=self._device)  # type: ignore[arg-type] # the user may have changed them
-            self._provisional = False
         if self._model.n_envs != collector.num_envs:
             raise ConfigError(
                 f"{self._name} has learned with {self._model.n_envs} environments; it cannot go on with "
@@ -183,26 +225,56 @@ class SB3Algorithm:
         env = model.env.unwrapped
         assert isinstance(env, CollectorVecEnv)
         env.collector = collector
+        self._attached(env, collector)
+        buffer = getattr(model, "replay_buffer", None)
+        if isinstance(buffer, HerReplayBuffer):
+            self._attach_hindsight(buffer, env, collector)
         model._last_obs = model.env.reset()  # type: ignore[assignment]
         starts = model._last_episode_starts  # a lost life may have started an episode in the learning view only
         model._last_episode_starts = collector.first.copy() if starts is None else starts | collector.first
 
+    def _attach_hindsight(self, buffer: HerReplayBuffer, env: CollectorVecEnv, collector: Collector) -> None:
+        if not has_method(collector.env, "compute_reward"):
+            raise EnvironmentContractError(
+                f"{self._name}: hindsight needs an environment with a method "
+                f"compute_reward(achieved_goal, desired_goal, info); {collector.env} has none. Leave her out."
+            )
+        env.tells_infos = buffer.copy_info_dict
+        if (collector.first & (buffer._current_ep_start != buffer.pos)).any():  # the episodes it knows were left
+            with warnings.catch_warnings(action="ignore"):
+                buffer.truncate_last_trajectory()
+
     def _learn(self, pause: _Pause, until: int) -> None:
         model = self._model
         pause.at = min(until, self.steps + PAUSE_EVERY)
-        if model.use_sde and self.steps > 0:
-            drawn = saving.noise(model), self._streams.state()
-            pause.undo = functools.partial(_undo_draws, model, self._streams, *drawn)
+        if self.steps > 0 and (model.use_sde or model.action_noise is not None):
+            before = saving.noise(model), noise_state(model.action_noise), self._streams.state()
+            pause.undo = functools.partial(_undo, model, self._streams, *before)
         with self._streams:
             self._schedules.apply(model, self.steps)
-            with contextlib.suppress(_PausedError):
+            with contextlib.suppress(_PausedError), self._explained():
                 # SB3 measures its progress by the total it is given: a run that is made longer keeps its first one,
                 # and has its exploration at the end from there on
                 over = self.steps >= self._total_steps
-                if over and isinstance(model, DQN):
-                    model.exploration_schedule = lambda left: model.exploration_final_eps
+                if over and isinstance(getattr(model, "exploration_schedule", None), LinearSchedule):
+                    model.exploration_schedule = FloatSchedule(model.exploration_final_eps)  # type: ignore[attr-defined]
                 remaining = (until if over else self._total_steps) - self.steps
                 model.learn(remaining, callback=pause, log_interval=sys.maxsize, reset_num_timesteps=False)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise as ConfigError what hindsight says where learning begins before the first episode has ended."""
+        try:
+            yield
+        except RuntimeError as error:
+            if "before the end of the first episode" not in str(error):
+                raise
+            raise ConfigError(f"{self._name}: {error}") from error
+
+    def _tensors(self, tree: Any) -> Any:
+        if isinstance(tree, tuple):
+            return tuple(self._tensors(child) for child in tree)
+        return saving.unpacked(tree).to(self._device)
 
     def _read_replay(self) -> None:
         if self._replay_folder is not None:
@@ -241,28 +313,64 @@ class _Pause(BaseCallback):
         self._schedules.apply(self.model, self.model.num_timesteps)
 
 
-def _undo_draws(
-    model: BaseAlgorithm, streams: Streams, noise: dict[str, th.Tensor], generators: dict[str, Any]
+def _undo(
+    model: BaseAlgorithm, streams: Streams, noise: dict[str, th.Tensor], remembered: Any, generators: dict[str, Any]
 ) -> None:
-    """Undo what coming back to `learn` drew: gSDE draws its noise before the rollout's start is announced."""
+    """Undo what coming back to `learn` did: action noise begins anew, and gSDE draws before a rollout is announced."""
     saving.set_noise(model, noise)
+    restore_noise(model.action_noise, remembered)
     streams.restore(generators)
 
 
-class _Explorer:
-    """Acts as in training, with generators of its own."""
+class _Greedy:
+    """Acts by the mode of the policy; where that is recurrent, it remembers the running episodes."""
+
+    def __init__(self, algorithm: SB3Algorithm) -> None:
+        self.masked = algorithm._masked
+        self._algorithm = algorithm
+        self._state: Any = None  # of a recurrent policy
+
+    def __call__(self, observations: Any, first: NDArray[np.bool_], action_masks: Any = None) -> Any:
+        if np.all(first):
+            self._state = None  # so that another number of environments may begin
+        more = {"action_masks": action_masks} if self.masked else {}
+        return self._algorithm._for_environment(self._actions(observations, first, **more))
+
+    def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
+        return self._predicted(observations, first, deterministic=True, **more)
+
+    def _predicted(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
+        predict = self._algorithm.model.predict
+        actions, self._state = predict(observations, state=self._state, episode_start=first, **more)
+        return actions
+
+
+class _Explorer(_Greedy):
+    """Acts as in training, with generators and action noise of its own."""
 
     def __init__(self, algorithm: SB3Algorithm, seed: int) -> None:
+        super().__init__(algorithm)
         own = random.Random(f"{seed}/explorer").getrandbits(31)
-        self._algorithm = algorithm
         self._streams, self._samples = Streams(own, algorithm.model.device), np.random.default_rng(own)
+        self._noises: list[ActionNoise] = []  # of each environment
 
-    def __call__(self, observations: Any, first: NDArray[np.bool_]) -> Any:
+    def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
         model = self._algorithm.model
         space = model.action_space
         trainings, space._np_random = space._np_random, self._samples
         try:
             with self._streams:
-                return self._algorithm._for_environment(model.predict(observations, deterministic=False)[0])
+                actions = self._predicted(observations, first, deterministic=False, **more)
+                return actions if model.action_noise is None else self._noisy(actions, first)
         finally:
             space._np_random = trainings
+
+    def _noisy(self, actions: NDArray[Any], first: NDArray[np.bool_]) -> NDArray[Any]:
+        policy, noise = self._algorithm.model.policy, self._algorithm.model.action_noise
+        if len(self._noises) != len(actions):
+            self._noises = [copy.deepcopy(getattr(noise, "base_noise", noise)) for _ in actions]  # type: ignore[misc]
+        for each, begins in zip(self._noises, first, strict=True):
+            if begins:
+                each.reset()
+        noisy = policy.scale_action(actions) + np.stack([each() for each in self._noises])
+        return policy.unscale_action(np.clip(noisy, -1, 1))

@@ -24,11 +24,18 @@ RLHUBS_OWN = {  # arguments that rlhub gives, or whose job it does itself
     "_init_setup_model",
 }  # fmt: skip
 
-FIXED = {  # numbers that a model reads only when it is built: no schedule can change them
-    "buffer_size", "n_steps", "rms_prop_eps", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"
-}  # fmt: skip
+EPSILON = "ε is itself a schedule over the run, made of exploration_fraction, _initial_eps and _final_eps"
+FIXED = {  # numbers that a model reads only when it is built, and what for
+    "buffer_size": "the replay buffer is laid out when the model is built",
+    "n_steps": "the buffer is laid out when the model is built",
+    "rms_prop_eps": "the optimiser takes it when it is built",
+    "exploration_fraction": EPSILON,
+    "exploration_initial_eps": EPSILON,
+    "exploration_final_eps": EPSILON,
+    "n_delta": "the population is laid out when the model is built",
+}
 
-IMPORTED = ("torch", "stable_baselines3", "rlhub_sb3")  # packages whose classes may be named as text
+IMPORTED = ("torch", "stable_baselines3", "sb3_contrib", "rlhub_sb3")  # packages whose classes may be named as text
 
 ENV_STEPS = "env steps"
 
@@ -39,7 +46,7 @@ MEANINGS: dict[str, dict[str, Any]] = {
     "gamma": {"meaning": "discount", "minimum": 0, "maximum": 1},
     "gae_lambda": {"meaning": "λ of generalised advantage estimation; 1: plain returns", "minimum": 0, "maximum": 1},
     "n_steps": {
-        "meaning": "length of a rollout (a2c, ppo), of a return (dqn)",
+        "meaning": "length of a rollout, or of a return where there is a replay buffer",
         "unit": "steps",
         "minimum": 1,
     },
@@ -48,7 +55,10 @@ MEANINGS: dict[str, dict[str, Any]] = {
     "clip_range": {"meaning": "how far the probability ratio may leave 1", "minimum": 0},
     "clip_range_vf": {"meaning": "how far a value may leave its old one; none: not clipped", "minimum": 0},
     "normalize_advantage": {"meaning": "standardise advantages before the update"},
-    "ent_coef": {"meaning": "weight of the entropy in the loss"},
+    "ent_coef": {
+        "meaning": "weight of the entropy; where a text is taken, auto or auto_0.1: learned, from 1 or that number on"
+    },
+    "target_entropy": {"meaning": "entropy that a learned ent_coef aims at; auto: minus the number of actions"},
     "vf_coef": {"meaning": "weight of the value loss"},
     "max_grad_norm": {"meaning": "gradients are scaled down to this norm", "minimum": 0},
     "use_sde": {"meaning": "explore with noise that depends on the state (gSDE; Box actions only)"},
@@ -57,6 +67,7 @@ MEANINGS: dict[str, dict[str, Any]] = {
         "unit": "steps",
         "minimum": -1,
     },
+    "use_sde_at_warmup": {"meaning": "explore with gSDE before learning starts, too; else with random actions"},
     "rollout_buffer_class": {"meaning": "another rollout buffer, written module:Class"},
     "rollout_buffer_kwargs": {"meaning": "arguments of the rollout buffer"},
     "target_kl": {"meaning": "an update ends early at 1.5 times this KL divergence; none: never", "minimum": 0},
@@ -67,6 +78,27 @@ MEANINGS: dict[str, dict[str, Any]] = {
     "tau": {"meaning": "share of the network copied into the target network at its update", "minimum": 0, "maximum": 1},
     "train_freq": {"meaning": 'steps of each environment between updates, or [number, "step" or "episode"]'},
     "gradient_steps": {"meaning": "gradient steps an update; -1: one for each step since the last", "minimum": -1},
+    "action_noise": {"meaning": "normal(sigma) or ornstein_uhlenbeck(sigma), added to actions scaled to [-1, 1]"},
+    "policy_delay": {"meaning": "updates of the critic for one of the policy", "minimum": 1},
+    "target_policy_noise": {"meaning": "standard deviation of the noise on the target policy's actions", "minimum": 0},
+    "target_noise_clip": {"meaning": "limit of that noise", "minimum": 0},
+    "top_quantiles_to_drop_per_net": {"meaning": "highest quantiles of each critic that are left out", "minimum": 0},
+    "cg_max_steps": {"meaning": "iterations of the conjugate gradient method, at most", "minimum": 1},
+    "cg_damping": {"meaning": "added to the diagonal of the Fisher matrix", "minimum": 0},
+    "line_search_shrinking_factor": {"meaning": "a step that is refused shrinks by it", "minimum": 0, "maximum": 1},
+    "line_search_max_iter": {"meaning": "tries of the line search, at most", "minimum": 1},
+    "n_critic_updates": {"meaning": "passes over each rollout that the value takes", "minimum": 1},
+    "sub_sampling_factor": {"meaning": "the policy learns from every so manieth transition", "minimum": 1},
+    "n_delta": {"meaning": "directions tried in an update, each forwards and backwards", "minimum": 1},
+    "n_top": {"meaning": "best directions that an update follows; none: all", "minimum": 1},
+    "delta_std": {"meaning": "standard deviation of the perturbations", "minimum": 0},
+    "zero_policy": {"meaning": "begin with weights of 0"},
+    "alive_bonus_offset": {"meaning": "added to each reward, against a bonus for staying alive"},
+    "n_eval_episodes": {"meaning": "episodes that judge a candidate", "unit": "episodes", "minimum": 1},
+    "her": {
+        "meaning": "hindsight experience replay: learn from goals reached, too; n_sampled_goal (4), "
+        "goal_selection_strategy (future) and copy_info_dict (false) go into replay_buffer_kwargs"
+    },
     "replay_buffer_class": {
         "meaning": "another replay buffer, written module:Class; rlhub_sb3.frame_replay:FrameReplayBuffer saves memory"
     },
@@ -87,12 +119,15 @@ def config_of(model: type[BaseAlgorithm]) -> type[Any]:
     Numbers accept a schedule unless they are read at construction only (`FIXED`). Classes may be written
     "module:Class".
     """
-    made = []
+    made: list[Any] = []
     for name, argument in signature(model.__init__).parameters.items():
         if name not in RLHUBS_OWN:
             default = "auto" if name == "policy" else argument.default
-            made.append((name, _annotation(name, argument.annotation), option(default, **MEANINGS.get(name, {}))))
-    return make_dataclass(f"{model.__name__}Config", made, frozen=True)
+            documented = MEANINGS.get(name, {}) | {"fixed": FIXED.get(name, "")}
+            made.append((name, _annotation(name, argument.annotation), option(default, **documented)))
+    if "replay_buffer_class" in signature(model.__init__).parameters and "MultiInputPolicy" in model.policy_aliases:
+        made.append(("her", bool, option(False, **MEANINGS["her"])))
+    return make_dataclass(f"{model.__name__.strip('_')}Config", made, frozen=True)
 
 
 def arguments(config: Any, owner: str) -> dict[str, Any]:
@@ -126,11 +161,19 @@ class Schedules:
             _put(model, name, round(number) if whole else float(number))
 
 
+AS_SCHEDULE = {  # what a model holds as a function of SB3's own progress: hyper-parameter -> attribute
+    "learning_rate": "lr_schedule",
+    "clip_range": "clip_range",
+    "clip_range_vf": "clip_range_vf",
+    "delta_std": "delta_std_schedule",
+}
+
+
 def _put(model: Any, name: str, number: float) -> None:
-    if name == "learning_rate":
-        model.lr_schedule = FloatSchedule(number)
-    elif name in ("clip_range", "clip_range_vf"):
-        setattr(model, name, FloatSchedule(number))
+    if name in AS_SCHEDULE:
+        setattr(model, AS_SCHEDULE[name], FloatSchedule(number))
+    elif name == "ent_coef" and hasattr(model, "ent_coef_tensor"):
+        model.ent_coef_tensor.fill_(number)
     elif name == "train_freq":
         model.train_freq = TrainFreq(int(number), TrainFrequencyUnit.STEP)
     else:
@@ -145,7 +188,9 @@ def _annotation(name: str, hint: Any) -> Any:
     kinds = _alternatives(hint)
     if name == "policy" or any(get_origin(kind) is type for kind in kinds):
         return Union[(str, type, *([None] if type(None) in kinds else []))]
-    kinds = tuple(kind for kind in kinds if get_origin(kind) is not Callable)
+    if name == "action_noise":
+        return Union[str, None]  # noqa: UP007 - as the others here
+    kinds = tuple(kind for kind in kinds if Callable not in (kind, get_origin(kind)))
     if {int, float} & set(kinds) and name not in FIXED:
         numbers = [kind for kind in kinds if kind is not type(None)]
         kinds = (*numbers, Schedule, *([type(None)] if type(None) in kinds else []))

@@ -6,24 +6,37 @@ from collections.abc import Iterable
 
 from rlhub_core import AlgorithmSpec, hookimpl
 
-OBSERVATIONS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Dict")
-ANY_ACTION = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+FLAT = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+ALL = (*FLAT, "Dict")
+FINITE = ("Discrete", "MultiDiscrete", "MultiBinary")
+BOX, DISCRETE = ("Box",), ("Discrete",)
+NO_BITS, NO_LISTS = ("Box", "Discrete", "MultiDiscrete"), ("Box", "Discrete", "MultiBinary", "Dict")  # else it fails
 
-ALGORITHMS = (  # name, class in `algorithms`, action spaces, description
-    ("a2c", "A2C", ANY_ACTION, "Stable-Baselines3's advantage actor-critic"),
-    ("dqn", "DQN", ("Discrete",), "Stable-Baselines3's deep Q-network"),
-    ("ppo", "PPO", ANY_ACTION, "Stable-Baselines3's proximal policy optimisation"),
+ALGORITHMS = (  # name, target, action spaces, observation spaces, description
+    ("a2c", "algorithms:A2C", FLAT, ALL, "Stable-Baselines3's advantage actor-critic"),
+    ("ddpg", "algorithms:DDPG", BOX, ALL, "Stable-Baselines3's deep deterministic policy gradient"),
+    ("dqn", "algorithms:DQN", DISCRETE, ALL, "Stable-Baselines3's deep Q-network"),
+    ("ppo", "algorithms:PPO", FLAT, ALL, "Stable-Baselines3's proximal policy optimisation"),
+    ("sac", "algorithms:SAC", BOX, ALL, "Stable-Baselines3's soft actor-critic"),
+    ("td3", "algorithms:TD3", BOX, ALL, "Stable-Baselines3's twin delayed DDPG"),
+    ("ars", "contrib:ARS", ("Box", "Discrete"), FLAT, "sb3-contrib's augmented random search"),
+    ("crossq", "contrib:CrossQ", BOX, FLAT, "sb3-contrib's CrossQ: soft actor-critic without target networks"),
+    ("maskable_ppo", "contrib:MaskablePPO", FINITE, ALL, "sb3-contrib's PPO that takes possible actions only"),
+    ("qrdqn", "contrib:QRDQN", DISCRETE, ALL, "sb3-contrib's quantile regression DQN"),
+    ("recurrent_ppo", "contrib:RecurrentPPO", NO_BITS, NO_LISTS, "sb3-contrib's PPO with a memory (LSTM)"),
+    ("tqc", "contrib:TQC", BOX, ALL, "sb3-contrib's truncated quantile critics"),
+    ("trpo", "contrib:TRPO", FLAT, ALL, "sb3-contrib's trust region policy optimisation"),
 )
 
 
 @hookimpl
 def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
-    """Offer `sb3/…`."""
-    for name, target, actions, description in ALGORITHMS:
+    """Offer `sb3/…`; what needs sb3-contrib is listed without it, too, and says so when it is used."""
+    for name, target, actions, observations, description in ALGORITHMS:
         yield AlgorithmSpec(
             f"sb3/{name}",
-            f"rlhub_sb3.algorithms:{target}",
+            f"rlhub_sb3.{target}",
             description,
             action_spaces=actions,
-            observation_spaces=OBSERVATIONS,
+            observation_spaces=observations,
         )

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 
 from rlhub_sb3.frame_replay import FrameReplayBuffer
+from rlhub_sb3.noise import noise_state, restore_noise
 
 COUNTERS = (  # those that a model has are saved
     "num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate", "_current_progress_remaining"
@@ -28,6 +30,7 @@ def model_state(model: BaseAlgorithm) -> dict[str, Any]:
         "episode_starts": model._last_episode_starts,
         "action_space": model.action_space.np_random.bit_generator.state,
         "noise": packed(noise(model)),
+        "action_noise": noise_state(model.action_noise),
     }
 
 
@@ -42,6 +45,7 @@ def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
     model._last_episode_starts = saved["episode_starts"]
     model.action_space.np_random.bit_generator.state = saved["action_space"]
     set_noise(model, {name: unpacked(matrix).to(model.device) for name, matrix in saved["noise"].items()})
+    restore_noise(model.action_noise, saved["action_noise"])
 
 
 def replay_state(buffer: Any) -> dict[str, Any]:
@@ -49,11 +53,12 @@ def replay_state(buffer: Any) -> dict[str, Any]:
     if isinstance(buffer, FrameReplayBuffer):
         return buffer.state()
     filled = buffer.buffer_size if buffer.full else min(buffer.pos + 1, buffer.buffer_size)  # a next observation may
-    return {  # stand one place behind the last transition
+    saved = {  # stand one place behind the last transition
         "pos": buffer.pos,
         "full": buffer.full,
         "arrays": {name: _cut(array, filled) for name, array in _arrays(buffer)},
     }
+    return saved | _hindsight_state(buffer, filled) if isinstance(buffer, HerReplayBuffer) else saved
 
 
 def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
@@ -65,6 +70,15 @@ def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
     for name, array in _arrays(buffer):
         for part, values in _parts(array, saved["arrays"][name]):
             part[: len(values)] = values
+    if isinstance(buffer, HerReplayBuffer):
+        buffer._current_ep_start = saved["episode_begun"]
+        for time, infos in enumerate(saved["infos"]):
+            buffer.infos[time] = infos
+
+
+def _hindsight_state(buffer: HerReplayBuffer, filled: int) -> dict[str, Any]:
+    infos = [packed(list(row)) for row in buffer.infos[:filled]] if buffer.copy_info_dict else []
+    return {"episode_begun": buffer._current_ep_start, "infos": infos}
 
 
 def noise(model: BaseAlgorithm) -> dict[str, th.Tensor]:
@@ -107,8 +121,9 @@ def _noise_holder(model: BaseAlgorithm) -> Any:
 def _arrays(buffer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names and arrays [buffer_size, ...] of a buffer; of dict observations a dict of them."""
     for name, value in vars(buffer).items():
-        first = next(iter(value.values()), None) if isinstance(value, dict) else value
-        if isinstance(first, np.ndarray) and first.shape[:1] == (buffer.buffer_size,):
+        first: Any = next(iter(value.values()), None) if isinstance(value, dict) else value
+        stored = isinstance(first, np.ndarray) and first.shape[:1] == (buffer.buffer_size,)
+        if stored and not first.dtype.hasobject:  # hindsight's infos are objects
             yield name, value
 
 

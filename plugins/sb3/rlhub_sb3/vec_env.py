@@ -26,7 +26,11 @@ class CollectorVecEnv(VecEnv):
 
     Attributes:
         collector: what is stepped, once there is one.
+        resets: let `reset` leave the episodes that run, for an algorithm that plays whole ones.
+        tells_infos: show what the environments say in `info`, for a replay buffer that keeps it.
     """
+
+    resets = tells_infos = False
 
     def __init__(self, num_envs: int, observation_space: Space[Any], action_space: Space[Any]) -> None:
         self.collector: Collector | None = None
@@ -36,7 +40,10 @@ class CollectorVecEnv(VecEnv):
 
     def reset(self) -> Any:
         """Return the observations [B, ...] that the collector is at."""
-        return self._collector().observations
+        collector = self._collector()
+        if self.resets and not collector.first.all():
+            collector.restart(~collector.first)
+        return collector.observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Note the actions of the next step."""
@@ -47,11 +54,11 @@ class CollectorVecEnv(VecEnv):
         collector = self._collector()
         transition = collector.step(self._actions.astype(self.action_space.dtype, copy=False))
         dones = transition.terminated | transition.truncated
-        infos = self._nothing
+        infos = _each(transition.info, self.num_envs) if self.tells_infos else self._nothing
         if dones.any():
             infos = list(infos)
             for env in np.flatnonzero(dones).tolist():
-                infos[env] = {
+                infos[env] = infos[env] | {
                     "terminal_observation": _row(transition.next_observation, env),
                     "TimeLimit.truncated": bool(transition.truncated[env] and not transition.terminated[env]),
                 }
@@ -67,6 +74,8 @@ class CollectorVecEnv(VecEnv):
             if attr_name == "render_mode":
                 return [None] * self.num_envs
             raise AttributeError(attr_name)
+        if attr_name == "action_masks":
+            return self.env_method(attr_name, indices=indices)
         return self._chosen(self.collector.env.get_attr(attr_name), indices)  # type: ignore[attr-defined]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -75,7 +84,17 @@ class CollectorVecEnv(VecEnv):
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
         """Call a method of each environment, where the vector environment offers `call`."""
-        called = self._collector().env.call(method_name, *method_args, **method_kwargs)  # type: ignore[attr-defined]
+        collector = self._collector()
+        if method_name == "action_masks":
+            masks = collector.action_masks
+            if masks is None:
+                raise AttributeError(method_name)
+            return self._chosen(list(masks), indices)
+        alone: Any = getattr(collector.env.unwrapped, "envs", None)
+        if alone is not None:
+            methods = (alone[index].get_wrapper_attr(method_name) for index in self._get_indices(indices))
+            return [method(*method_args, **method_kwargs) for method in methods]
+        called = collector.env.call(method_name, *method_args, **method_kwargs)  # type: ignore[attr-defined]
         return self._chosen(called, indices)
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
@@ -89,6 +108,18 @@ class CollectorVecEnv(VecEnv):
 
     def _chosen(self, values: Sequence[Any], indices: Any) -> list[Any]:
         return [values[index] for index in self._get_indices(indices)]
+
+
+def _each(info: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
+    """Return a vector environment's `info` as one for each environment, of what it told about that one."""
+    infos: list[dict[str, Any]] = [{} for _ in range(num_envs)]
+    for key, values in info.items():
+        if f"_{key}" not in info:
+            continue  # the mask that says who told, or nobody's
+        rows = _each(values, num_envs) if isinstance(values, dict) else values
+        for env in np.flatnonzero(info[f"_{key}"]).tolist():
+            infos[env][key] = rows[env]
+    return infos
 
 
 def _row(observation: Any, env: int) -> Any:

@@ -7,12 +7,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
+from rlhub_sb3 import plugin
 
 import rlhub_core as rlhub
+from rlhub_core.hub import default_hub
+
+FRAMES = "rlhub_sb3.frame_replay:FrameReplayBuffer"
+WITHOUT = """
+import sys
+sys.modules["sb3_contrib"] = None
+from rlhub_sb3 import plugin
+
+import rlhub_core as rlhub
+from rlhub_core.hub import default_hub
+assert "sb3/tqc" in rlhub.algorithms()
+default_hub().load("algorithm", "sb3/sac")
+try:
+    rlhub.train("sb3/tqc", "Pendulum-v1", steps=10, folder=sys.argv[1])
+except rlhub.PluginError as error:
+    print(error)
+"""
 
 
 def test_plugin_loads_neither_torch_nor_sb3():
@@ -26,12 +42,24 @@ def test_plugin_loads_neither_torch_nor_sb3():
 
 def test_algorithms_are_offered():
     offered = [name for name in rlhub.algorithms() if name.startswith("sb3/")]
-    assert offered == ["sb3/a2c", "sb3/dqn", "sb3/ppo"]
+    assert offered == [
+        *("sb3/a2c", "sb3/ars", "sb3/crossq", "sb3/ddpg", "sb3/dqn", "sb3/maskable_ppo", "sb3/ppo", "sb3/qrdqn"),
+        *("sb3/recurrent_ppo", "sb3/sac", "sb3/td3", "sb3/tqc", "sb3/trpo"),
+    ]
+
+
+def test_without_sb3_contrib_its_algorithms_are_listed_and_say_how_to_get_them(tmp_path):
+    command = [sys.executable, "-c", WITHOUT, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("This algorithm needs sb3-contrib")
+    assert done.stdout.strip().endswith("Try: pip install 'rlhub-sb3[contrib]'.")
 
 
 def test_misfit_names_what_fits(tmp_path):
     with pytest.raises(rlhub.SpaceError) as error:
-        rlhub.train("sb3/dqn", "Pendulum-v1", steps=100, folder=tmp_path / "run")
+        rlhub.train(
+            "sb3/dqn", "Pendulum-v1", steps=100, folder=tmp_path / "run", hub=rlhub.Hub({"sb3": plugin}, discover=False)
+        )
     assert str(error.value).startswith("sb3/dqn needs a Discrete action space; Pendulum-v1 has Box(")
     assert "sb3/a2c" in str(error.value)
     assert "sb3/ppo" in str(error.value)
@@ -47,7 +75,14 @@ def test_misfit_names_what_fits(tmp_path):
         ),
         ("sb3/ppo", {"n_epochs": "many"}, "sb3/ppo: n_epochs must be int or schedule, not 'many'."),
         ("sb3/ppo", {"gamma": 1.5}, "sb3/ppo: gamma must be in [0, 1], not 1.5."),
-        ("sb3/ppo", {"n_steps": "linear(1, 2)"}, "sb3/ppo: n_steps cannot follow a schedule; it must be int."),
+        ("sb3/ppo", {"n_steps": "linear(1, 2)"}, "sb3/ppo: n_steps cannot follow a schedule: the buffer is laid"),
+        ("sb3/td3", {"action_noise": "gauss(1)"}, "sb3/td3: action_noise cannot be 'gauss(1)'. Write normal(sigma"),
+        ("sb3/td3", {"action_noise": "normal(-1)"}, "sb3/td3: action_noise cannot be 'normal(-1)'"),
+        ("sb3/td3", {"action_noise": "normal([1, 2])"}, "action_noise cannot be 'normal([1, 2])'"),
+        ("sb3/td3", {"action_noise": "normal(__import__('os'))"}, "action_noise cannot be"),
+        ("sb3/sac", {"ent_coef": "high"}, "sb3/sac: "),
+        ("sb3/sac", {"her": True, "replay_buffer_class": FRAMES}, "her brings its own replay buffer"),
+        ("sb3/crossq", {"her": True}, "sb3/crossq has no hyper-parameter 'her'"),
         ("sb3/ppo", {"policy": "FooPolicy"}, "sb3/ppo: Policy FooPolicy unknown"),
         ("sb3/ppo", {"use_sde": True}, "sb3/ppo: generalized State-Dependent Exploration"),
         ("sb3/dqn", {"train_freq": [4, "hours"]}, "sb3/dqn: The unit of the `train_freq` must be"),
@@ -57,8 +92,9 @@ def test_misfit_names_what_fits(tmp_path):
     ],
 )
 def test_wrong_hyper_parameters_are_refused_before_a_run_begins(algorithm, config, text, tmp_path):
+    env = "CartPole-v1" if algorithm in ("sb3/ppo", "sb3/dqn") else "Pendulum-v1"
     with pytest.raises(rlhub.ConfigError) as error:
-        rlhub.train(algorithm, "CartPole-v1", steps=100, config=config, folder=tmp_path / "run")
+        rlhub.train(algorithm, env, steps=100, config=config, folder=tmp_path / "run")
     assert text in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -71,35 +107,6 @@ def test_network_classes_may_be_written_as_text(tmp_path):
     assert rlhub.load(tmp_path / "run").actor()(observations, np.zeros(3, np.bool_)).shape == (3,)
 
 
-class Echo(gymnasium.Env):
-    """Rewards the action that equals the observation; a hundred steps."""
-
-    observation_space, action_space = spaces.Discrete(3), spaces.Discrete(3)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.time, self.shown = 0, int(self.np_random.integers(3))
-        return self.shown, {}
-
-    def step(self, action):
-        reward = float(action == self.shown)
-        self.time, self.shown = self.time + 1, int(self.np_random.integers(3))
-        return self.shown, reward, False, self.time == 100, {}
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "steps", "config"),
-    [
-        ("sb3/a2c", 6000, {"gamma": 0.5, "learning_rate": 3e-3}),
-        ("sb3/dqn", 3000, {"gamma": 0.5, "learning_rate": 1e-3, "learning_starts": 200, "target_update_interval": 100}),
-        ("sb3/ppo", 4000, {"gamma": 0.5, "n_steps": 64, "learning_rate": 1e-3}),
-    ],
-)
-def test_it_learns_to_echo(algorithm, steps, config, tmp_path):
-    run = rlhub.train(algorithm, Echo, steps=steps, num_envs=4, config=config, folder=tmp_path, progress=False)
-    assert rlhub.evaluate(run, Echo, episodes=5).mean >= 90
-
-
 def test_readme_runs(tmp_path, monkeypatch, capsys):
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     monkeypatch.chdir(tmp_path)
@@ -108,12 +115,12 @@ def test_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_documented_parameters_are_sb3s():
-    from rlhub_sb3 import algorithms
     from rlhub_sb3.parameters import FIXED, MEANINGS
 
-    kinds = (algorithms.A2C, algorithms.DQN, algorithms.PPO)
+    kinds = [default_hub().load("algorithm", name) for name in default_hub().offers("algorithm") if name[:4] == "sb3/"]
     fields = {field.name: field for kind in kinds for field in dataclasses.fields(kind.Config)}
     assert set(fields) == set(MEANINGS)
-    assert set(fields) >= FIXED
+    assert set(fields) >= set(FIXED)
     assert fields["n_epochs"].default == 10
+    assert {field.name for field in fields.values() if field.metadata.get("fixed")} == set(FIXED)
     assert all(field.metadata["meaning"] for field in fields.values())
