@@ -43,7 +43,7 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt \
 		--editable '.[media]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
-		hatchling mypy pytest pytest-xdist ruff
+		hatchling mypy pytest pytest-xdist ruff sb3-contrib
 	touch $@
 
 .venv/bench: .venv/ready

@@ -242,7 +242,7 @@ class Normalization:
         self._returns[which] = 0.0
 
     def around(self, actor: Actor) -> Actor:
-        """Return an actor that takes raw observations, and action masks where the other does, and acts on normal ones."""
+        """Return an actor that takes raw observations, and masks where the other does, and acts on normalised ones."""
 
         def act(observations: ObsType, first: NDArray[np.bool_], *masks: Any) -> Any:
             return actor(self.observations(observations), first, *masks)

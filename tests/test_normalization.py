@@ -586,3 +586,20 @@ def test_what_is_given_wins_over_a_presets() -> None:
     for given, read in ((None, "observations"), (False, False), ("rewards", "rewards")):
         merged_ = rlhub.experiment.with_preset({"normalize": given}, "p", {"p": {"E": chosen}}, "a", "E")
         assert merged_["normalize"] == read
+
+
+def test_an_actor_that_wants_masks_gets_them_beside_normalised_observations() -> None:
+    class Masked:
+        masked = True
+
+        def __call__(self, observations: Any, first: Any, masks: Any = None) -> Any:
+            return observations, masks
+
+    normalization = Normalization(Normalize(), Box(-np.inf, np.inf, (1,)), 2)
+    normalization.begin(np.array([[3.0], [5.0]]))
+    act: Any = normalization.around(Masked())
+    seen, masks = act(np.array([[4.0], [4.0]]), np.zeros(2, np.bool_), "masks")
+    assert act.masked
+    assert masks == "masks"
+    np.testing.assert_allclose(seen, 0.0, atol=1e-3)
+    assert not normalization.around(lambda observations, first: observations).masked  # type: ignore[attr-defined]
