@@ -34,7 +34,7 @@ from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, S
 from rlhub_core.replay import Replay
 from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
-from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec
+from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
 from rlhub_core.training import load, resume, train
 
 __version__ = "0.1.0"
@@ -51,7 +51,7 @@ def algorithms() -> dict[str, AlgorithmSpec]:
 
 
 def adapters() -> dict[str, AdapterSpec]:
-    """Return the adapters of foreign environments that installed plugins offer, by name."""
+    """Return the adapters of foreign environments and callbacks that installed plugins offer, by name."""
     return default_hub().offers("adapter")
 
 
@@ -63,6 +63,11 @@ def wrappers() -> dict[str, WrapperSpec]:
 def callbacks() -> dict[str, CallbackSpec]:
     """Return the callbacks that installed plugins offer, by name."""
     return default_hub().offers("callback")
+
+
+def commands() -> dict[str, CommandSpec]:
+    """Return the commands of the command line that installed plugins offer, by name."""
+    return default_hub().offers("command")
 
 
 def plugins() -> dict[str, Plugin]:
@@ -79,6 +84,7 @@ __all__ = [
     "CallbackSpec",
     "CheckpointError",
     "Collector",
+    "CommandSpec",
     "ConfigError",
     "EnvironmentContractError",
     "EnvironmentSource",
@@ -104,6 +110,7 @@ __all__ = [
     "adapters",
     "algorithms",
     "callbacks",
+    "commands",
     "default_hub",
     "environments",
     "evaluate",
