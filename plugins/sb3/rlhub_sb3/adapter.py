@@ -13,7 +13,7 @@ import functools
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.save_util import recursive_setattr
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
@@ -179,6 +180,25 @@ class SB3Algorithm:
         self._remember(self._tensors(saved["memory"]))
         has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
         self._replay_folder = folder if has_replay else None
+
+    def adopt(
+        self, num_envs: int, parameters: Any, tensors: Mapping[str, th.Tensor], counters: Mapping[str, float]
+    ) -> None:
+        """Go on from a model of Stable-Baselines3 that learned elsewhere.
+
+        Args:
+            num_envs: environments from now on.
+            parameters: the state of each network and optimiser, as `model.get_parameters` gives them.
+            tensors: others, by name.
+            counters: attributes of the model, by name.
+        """
+        self._provisional, self._model = False, self._build(num_envs)
+        self._model.set_parameters(parameters, device=self._device)
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                recursive_setattr(self._model, f"{name}.data", tensor.to(self._device))
+        for name, number in counters.items():
+            setattr(self._model, name, number)
 
     # what a subclass may need differently
 

@@ -26,9 +26,8 @@ def plain_model(ours: BaseAlgorithm, settings: Mapping[str, Any], env: Any) -> B
     kind = next(base for base in type(ours).__mro__ if not base.__module__.startswith("rlhub_sb3"))
     with Streams(0, ours.device):  # building one draws from the global generators
         theirs: BaseAlgorithm = kind(env=env, device=ours.device, **settings)
-    theirs.set_parameters(
-        copy.deepcopy(ours.get_parameters()), device=ours.device
-    )  # an optimiser keeps what it is given
+    learned: Any = copy.deepcopy(ours.get_parameters())  # an optimiser keeps what it is given
+    theirs.set_parameters(learned, device=ours.device)
     for name in ours._get_torch_save_params()[1]:
         tensor = recursive_getattr(ours, name)
         if tensor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rlhub_core import AdapterSpec, AlgorithmSpec, hookimpl
+from rlhub_core import AdapterSpec, AlgorithmSpec, CommandSpec, hookimpl
 
 FLAT = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 ALL = (*FLAT, "Dict")
@@ -51,6 +51,14 @@ def rlhub_adapters() -> Iterable[AdapterSpec]:
         matches=_is_callback,
         description="callbacks of Stable-Baselines3, for algorithms sb3/…",
         makes="callback",
+    )
+
+
+@hookimpl
+def rlhub_commands() -> Iterable[CommandSpec]:
+    """Offer `rlhub import-sb3`."""
+    yield CommandSpec(
+        "sb3/import", "rlhub_sb3.command:import_sb3", "Make a run of a model that Stable-Baselines3 saved."
     )
 
 
