@@ -35,7 +35,7 @@ from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, S
 from rlhub_core.replay import Replay
 from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
-from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec
+from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
 from rlhub_core.training import load, resume, train
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ def algorithms() -> dict[str, AlgorithmSpec]:
 
 
 def adapters() -> dict[str, AdapterSpec]:
-    """Return the adapters of foreign environments that installed plugins offer, by name."""
+    """Return the adapters of foreign environments and callbacks that installed plugins offer, by name."""
     return default_hub().offers("adapter")
 
 
@@ -64,6 +64,11 @@ def wrappers() -> dict[str, WrapperSpec]:
 def callbacks() -> dict[str, CallbackSpec]:
     """Return the callbacks that installed plugins offer, by name."""
     return default_hub().offers("callback")
+
+
+def commands() -> dict[str, CommandSpec]:
+    """Return the commands of the command line that installed plugins offer, by name."""
+    return default_hub().offers("command")
 
 
 def plugins() -> dict[str, Plugin]:
@@ -80,6 +85,7 @@ __all__ = [
     "CallbackSpec",
     "CheckpointError",
     "Collector",
+    "CommandSpec",
     "ConfigError",
     "EnvironmentContractError",
     "EnvironmentSource",
@@ -107,6 +113,7 @@ __all__ = [
     "adapters",
     "algorithms",
     "callbacks",
+    "commands",
     "default_hub",
     "environments",
     "evaluate",

@@ -28,7 +28,9 @@ Step = Annotated[Any, count("Of the checkpoint, or best. Default: the newest.", 
 def list_offers(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="environments, algorithms, callbacks, wrappers or adapters; default all."),
+        typer.Argument(
+            metavar="KIND", help="environments, algorithms, callbacks, wrappers, adapters or commands; default all."
+        ),
     ] = None,
 ) -> None:
     """List what is installed.

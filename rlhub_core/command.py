@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from rlhub_core import config
 from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError, TrainingError
+from rlhub_core.specs import CommandSpec
 
 FAILURES = (CheckpointError, EnvironmentContractError, TrainingError)  # nobody's wrong use of the command line
 
+
+class Commands(TyperGroup):
+    """The commands: the core's own, then those of installed plugins, which are imported when they are called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return what `rlhub --help` shows."""
+        return [*super().list_commands(ctx), *sorted(_offered())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; one of a plugin's as a stand-in that only its description is known of."""
+        own = super().get_command(ctx, cmd_name)
+        spec = None if own is not None else _offered().get(cmd_name)
+        return own if spec is None else StandIn(spec)
+
+
+def _offered() -> dict[str, CommandSpec]:
+    """Return the plugins' commands as they are typed."""
+    from rlhub_core.hub import default_hub
+
+    return {spec.typed: spec for spec in default_hub().offers("command").values()}
+
+
 app = typer.Typer(
     name="rlhub",
+    cls=Commands,
     help="Reinforcement learning with environments, algorithms and callbacks from separately installed packages.",
     epilog="Start with: rlhub list · rlhub info NAME · rlhub train ALGORITHM ENV --steps 50000",
     no_args_is_help=True,
@@ -49,20 +74,45 @@ class Door(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn what it raises into a sentence and an exit code."""
-        try:
+        with _explained():
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-            raise
-        except KeyboardInterrupt as interrupt:
-            if not interrupt.args:  # a run says itself that it was stopped, and where
-                typer.secho("Stopped before there was anything to save.", err=True)
-            raise typer.Exit(130) from None
-        except RlhubError as error:
-            said = " ".join([str(error), *getattr(error, "__notes__", ())])
-            raise _failed(said, 1 if isinstance(error, FAILURES) else 2) from error
-        except Exception as error:
-            said = ". ".join([f"{type(error).__name__}: {error}".rstrip(".: "), *getattr(error, "__notes__", ())])
-            raise _failed(f"{said}. For the traceback, set RLHUB_DEBUG=1.", 1) from error
+
+
+class StandIn(TyperCommand):
+    """Stands for a plugin's command until it is called."""
+
+    def __init__(self, spec: CommandSpec) -> None:
+        super().__init__(spec.typed, help=spec.description, rich_markup_mode=None)
+        self._spec = spec
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Import the command and let it read its arguments."""
+        from rlhub_core.hub import default_hub
+
+        with _explained():
+            target = default_hub().load("command", self._spec.name)
+        own = typer.Typer(add_completion=False, rich_markup_mode=None)
+        own.command(self._spec.typed, cls=Door)(target)
+        return typer.main.get_command(own).make_context(info_name, args, parent, **extra)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what is raised into a sentence and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        raise
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:  # a run says itself that it was stopped, and where
+            typer.secho("Stopped before there was anything to save.", err=True)
+        raise typer.Exit(130) from None
+    except RlhubError as error:
+        said = " ".join([str(error), *getattr(error, "__notes__", ())])
+        raise _failed(said, 1 if isinstance(error, FAILURES) else 2) from error
+    except Exception as error:
+        said = ". ".join([f"{type(error).__name__}: {error}".rstrip(".: "), *getattr(error, "__notes__", ())])
+        raise _failed(f"{said}. For the traceback, set RLHUB_DEBUG=1.", 1) from error
 
 
 def _failed(sentence: str, code: int) -> typer.Exit:

@@ -255,8 +255,8 @@ def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
     if isinstance(thing, gymnasium.Env):
         return thing
     hub = hub or default_hub()
-    adapters = hub.offers("adapter")
-    matching = [name for name, spec in adapters.items() if _matches(spec, thing)]
+    adapters = adapters_of(hub, "environment")
+    matching = [name for name, spec in adapters.items() if matches(spec, thing)]
     if len(matching) == 1:
         adapted: Env = hub.load("adapter", matching[0])(thing)
         return adapted
@@ -268,7 +268,13 @@ def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
     )
 
 
-def _matches(spec: AdapterSpec, thing: Any) -> bool:
+def adapters_of(hub: Hub, makes: str) -> dict[str, AdapterSpec]:
+    """Return the adapters that make an "environment" or a "callback", by name."""
+    return {name: spec for name, spec in hub.offers("adapter").items() if spec.makes == makes}
+
+
+def matches(spec: AdapterSpec, thing: Any) -> bool:
+    """Return whether an adapter recognises a foreign object."""
     try:
         return bool(spec.matches(thing))
     except Exception:  # a foreign object may raise whatever it likes when it is looked at

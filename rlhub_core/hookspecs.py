@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import pluggy
 from gymnasium.envs.registration import EnvSpec
 
-from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec
+from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
 
 GROUP = "rlhub"
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -40,6 +40,8 @@ def rlhub_environments() -> Iterable[EnvSpec]:  # type: ignore[empty-body]
 @hookspec
 def rlhub_adapters() -> Iterable[AdapterSpec]:  # type: ignore[empty-body]
     """Offer adapters that make foreign environment objects into `gymnasium.Env`.
+
+    With `makes="callback"` they make foreign callback objects into `rlhub_core.Callback`.
 
     from rlhub_core import AdapterSpec, hookimpl
 
@@ -89,4 +91,20 @@ def rlhub_callbacks() -> Iterable[CallbackSpec]:  # type: ignore[empty-body]
     @hookimpl
     def rlhub_callbacks():
         yield CallbackSpec("maze/heat_map", "rlhub_maze.heat:HeatMap", "counts visits of every cell")
+    """
+
+
+@hookspec
+def rlhub_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Offer commands of the command line; this one is called as `rlhub solve-maze`.
+
+    from rlhub_core import CommandSpec, hookimpl
+
+    @hookimpl
+    def rlhub_commands():
+        yield CommandSpec("maze/solve", "rlhub_maze.solve:solve", "prints the shortest way out")
+
+    The function's annotated arguments say what the command takes, and its docstring is its help:
+
+        def solve(maze: Annotated[Path, typer.Argument(help="A drawing of the maze.")], steps: int = 100) -> None:
     """

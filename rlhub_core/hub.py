@@ -20,9 +20,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from rlhub_core import hookspecs
 from rlhub_core.errors import NotFoundError, PluginError, did_you_mean, listed
-from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, WrapperSpec, load_target
+from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec, load_target
 
-Offer = EnvSpec | AdapterSpec | WrapperSpec | AlgorithmSpec | CallbackSpec
+Offer = EnvSpec | AdapterSpec | WrapperSpec | AlgorithmSpec | CallbackSpec | CommandSpec
 
 KINDS: dict[str, tuple[str, type[Any]]] = {  # kind -> hook, what it yields
     "environment": ("rlhub_environments", EnvSpec),
@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, type[Any]]] = {  # kind -> hook, what it yields
     "callback": ("rlhub_callbacks", CallbackSpec),
     "wrapper": ("rlhub_wrappers", WrapperSpec),
     "adapter": ("rlhub_adapters", AdapterSpec),
+    "command": ("rlhub_commands", CommandSpec),
 }
 
 

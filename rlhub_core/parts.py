@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from rlhub_core import config
-from rlhub_core.envs import EnvironmentSource
+from rlhub_core.envs import EnvironmentSource, adapters_of, matches
 from rlhub_core.errors import ConfigError, RunError, SpaceError, listed, squeezed
 from rlhub_core.experiment import Experiment
 from rlhub_core.hub import Hub
@@ -126,24 +126,34 @@ def make_callbacks(hub: Hub, given: Sequence[Any]) -> tuple[tuple[Callback, ...]
             target = hub.load("callback", spec.name)
             made.append(target(**config.bind(target, arguments, spec.name)))
             written.append(config.join_name(spec.name, arguments))
-        elif isinstance(callback, Callback):
-            made.append(callback)
-            written.append(_as_written(hub, callback))
         else:
-            made_of = isinstance(callback, type) and issubclass(callback, Callback)
-            hint = f"make one: {callback.__name__}(…)" if made_of else "pass a name or an rlhub_core.Callback object"
-            raise ConfigError(f"{callback!r} is no callback: {hint}.")
+            made.append(callback if isinstance(callback, Callback) else _adapted(hub, callback))
+            written.append(_as_written(hub, callback))
     return tuple(made), tuple(written)
 
 
-def _as_written(hub: Hub, callback: Callback) -> str:
+def _adapted(hub: Hub, thing: Any) -> Callback:
+    """Return a callback for a foreign one that an installed adapter recognises."""
+    if isinstance(thing, type):
+        hint = f"make one: {thing.__name__}(…)" if issubclass(thing, Callback) else "pass an object of a callback class"
+        raise ConfigError(f"{thing!r} is no callback: {hint}.")
+    matching = [name for name, spec in adapters_of(hub, "callback").items() if matches(spec, thing)]
+    if len(matching) == 1:
+        adapted: Callback = hub.load("adapter", matching[0])(thing)
+        return adapted
+    if matching:
+        raise ConfigError(f"{thing!r} is recognised by {' and '.join(matching)}. Adapt it with one of them.")
+    raise ConfigError(f"{thing!r} is no callback: pass a name or an rlhub_core.Callback object.")
+
+
+def _as_written(hub: Hub, callback: Any) -> str:
     """Return the name and arguments of a callback object whose class is on offer, else a mere mention."""
     target = f"{type(callback).__module__}:{type(callback).__qualname__}"
     for name, spec in hub.offers("callback").items():
         if spec.entry_point == target and dataclasses.is_dataclass(type(callback)):
             arguments = {
                 field.name: getattr(callback, field.name)
-                for field in dataclasses.fields(callback)  # type: ignore[arg-type]
+                for field in dataclasses.fields(callback)
                 if field.init and getattr(callback, field.name) != field.default
             }
             return config.join_name(name, arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from gymnasium import Space
 
@@ -47,15 +47,16 @@ class AlgorithmSpec:
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """A way to make foreign environment objects into `gymnasium.Env`.
+    """A way to make foreign environment objects into `gymnasium.Env`, or foreign callbacks into `Callback`.
 
-    `matches` is a cheap duck-typing test; `entry_point` is called with the object and returns the environment.
+    `matches` is a cheap duck-typing test; `entry_point` is called with the object and returns what the adapter `makes`.
     """
 
     name: str
     entry_point: str
     matches: Callable[[object], bool]
     description: str
+    makes: Literal["environment", "callback"] = "environment"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,25 @@ class CallbackSpec:
     name: str
     entry_point: str
     description: str
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """A command of the command line: `maze/solve` is called as `rlhub solve-maze`.
+
+    Its target is a function whose annotated arguments say what it takes, as Typer reads them, and whose docstring is
+    its help. The module should import nothing heavy before the function is called.
+    """
+
+    name: str  # "maze/solve"
+    entry_point: str
+    description: str
+
+    @property
+    def typed(self) -> str:
+        """What a user types: "solve-maze"."""
+        namespace, _, verb = self.name.partition("/")
+        return f"{verb}-{namespace}"
 
 
 def load_target(entry_point: str) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,6 +126,33 @@ def train(
 
 def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None, progress: bool | None = None) -> Run:
     """Start a run of an experiment whose parts are at hand, and train it to its end."""
+    with _new_run(experiment, parts, folder) as run:
+        return drive(run, progress)
+
+
+def adopt(experiment: Experiment, parts: Parts, folder: str | Path | None, become: Callable[[Run], None]) -> Run:
+    """Make the run of an algorithm that learned elsewhere: it takes no step and is a checkpoint from the beginning.
+
+    Args:
+        experiment: the recipe.
+        parts: what it names.
+        folder: of the run; by default a new one under `runs/`.
+        become: makes the algorithm of the new run what it learned elsewhere.
+    """
+    with _new_run(experiment, parts, folder) as run:
+        try:
+            become(run)
+            if run.collector is not None:
+                run.collector.steps = run.steps
+            run.save()
+        finally:
+            run.close()
+    return run
+
+
+@contextlib.contextmanager
+def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) -> Iterator[Run]:
+    """Make a run and its folder; where it is refused before its first step, the folder is free again."""
     folder = Path(folder) if folder is not None else _free_folder(experiment)
     if (folder / FILE).exists() or (folder / "checkpoints").exists():
         raise RunError(f"{folder} holds another run. Resume it (rlhub resume {folder}), or choose another folder.")
@@ -145,7 +173,7 @@ def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None
         run.experiment.write(folder)
         (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
         try:
-            return drive(run, progress)
+            yield run
         except BaseException as error:
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
             if refused or not (folder / "checkpoints").exists():

@@ -52,7 +52,7 @@ def test_list_gives_one_line_a_thing_in_a_pipe() -> None:
 def test_list_of_an_unknown_kind() -> None:
     assert sentence("list", "algoritms") == (
         "There is no kind 'algoritms'. Did you mean 'algorithms'? "
-        "Kinds: adapters, algorithms, callbacks, environments, wrappers."
+        "Kinds: adapters, algorithms, callbacks, commands, environments, wrappers."
     )
 
 

@@ -13,7 +13,7 @@ import functools
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,11 +26,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.save_util import recursive_setattr
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
 from rlhub_core.collector import has_method
 from rlhub_sb3 import saving
+from rlhub_sb3.callbacks import Guests
+from rlhub_sb3.export import plain_model, without_env
 from rlhub_sb3.noise import action_noise, noise_state, restore_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
 from rlhub_sb3.spaces import check_goals, check_spaces, policy_for
@@ -91,6 +94,7 @@ class SB3Algorithm:
             raise ConfigError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
         self._schedules = Schedules(config)
         self._streams = Streams(seed, self._device)
+        self.guests = Guests([])  # callbacks of SB3's own kind
         self._replay_folder: Path | None = None  # where a replay buffer waits to be read
         self._provisional = True  # the model is built at once, so that what SB3 refuses is refused before a run begins,
         with warnings.catch_warnings(action="ignore"):  # and again when the number of environments is known
@@ -115,8 +119,8 @@ class SB3Algorithm:
         if self.steps >= until:
             return
         self._attach(collector)
-        pause = _Pause(self._schedules)
-        while self.steps < until:
+        pause = _Pause(self._schedules, self.guests)
+        while self.steps < until and not self.guests.stopped_by:
             self._learn(pause, until)
             metrics = {name: float(number) for name, number in self._model.logger.name_to_value.items()}
             self._model.logger.dump()  # it writes nothing and forgets everything
@@ -125,6 +129,25 @@ class SB3Algorithm:
     def actor(self, *, explore: bool = False) -> Actor:
         """Return a new actor; with `explore` it draws from generators of its own, as SB3 does in training."""
         return _Explorer(self, self._seed) if explore else _Greedy(self)
+
+    def to_sb3(self, env: Any = None) -> BaseAlgorithm:
+        """Return a copy as a model of plain Stable-Baselines3: `predict`, `learn` and `save` are SB3's own.
+
+        Scheduled numbers have the value that is in force now.
+
+        Args:
+            env: a Gymnasium environment or an SB3 `VecEnv`; without one, `model.set_env` gives it one.
+        """
+        self._read_replay()
+        known = 1 if self._provisional else self._model.n_envs
+        num_envs = known if env is None else getattr(env, "num_envs", 1)
+        settings = self._settings(num_envs) | self._schedules.at(self.steps)
+        if "buffer_size" in settings:  # also before the first step
+            settings["buffer_size"] = self._config.buffer_size
+        if env is not None:
+            return plain_model(self._model, settings, env)
+        spaces = self._spaces[0], copy.deepcopy(self._spaces[1])
+        return without_env(plain_model(self._model, settings, CollectorVecEnv(num_envs, *spaces)))
 
     def save(self, folder: Path) -> None:
         """Write the model, its generators and its replay buffer."""
@@ -157,6 +180,25 @@ class SB3Algorithm:
         self._remember(self._tensors(saved["memory"]))
         has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
         self._replay_folder = folder if has_replay else None
+
+    def adopt(
+        self, num_envs: int, parameters: Any, tensors: Mapping[str, th.Tensor], counters: Mapping[str, float]
+    ) -> None:
+        """Go on from a model of Stable-Baselines3 that learned elsewhere.
+
+        Args:
+            num_envs: environments from now on.
+            parameters: the state of each network and optimiser, as `model.get_parameters` gives them.
+            tensors: others, by name.
+            counters: attributes of the model, by name.
+        """
+        self._provisional, self._model = False, self._build(num_envs)
+        self._model.set_parameters(parameters, device=self._device)
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                recursive_setattr(self._model, f"{name}.data", tensor.to(self._device))
+        for name, number in counters.items():
+            setattr(self._model, name, number)
 
     # what a subclass may need differently
 
@@ -295,21 +337,36 @@ class _Pause(BaseCallback):
     at = 0
     undo: Callable[[], None] | None = None  # called once, at the first rollout after coming back
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, schedules: Schedules, guests: Guests) -> None:
         super().__init__()
-        self._schedules = schedules
+        self._schedules, self._guests = schedules, guests
+        self._calls = bool(guests.callbacks)
+
+    def _init_callback(self) -> None:
+        self._guests.init_callback(self.model)
+
+    def _on_training_start(self) -> None:
+        self._guests.on_training_start(self.locals, self.globals)
 
     def _on_rollout_start(self) -> None:
         if self.undo is not None:
             self.undo()
             self.undo = None
-        if self.model.num_timesteps >= self.at:
+        if self.model.num_timesteps >= self.at or self._guests.stopped_by:
             raise _PausedError
+        self._guests.on_rollout_start()
 
     def _on_step(self) -> bool:
+        if self._calls:
+            self._guests.on_step()  # False ends the run when this rollout is whole; `learn` would leave it
         return True
 
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        if self._calls:
+            self._guests.update_locals(locals_)
+
     def _on_rollout_end(self) -> None:
+        self._guests.on_rollout_end()
         self._schedules.apply(self.model, self.model.num_timesteps)
 
 

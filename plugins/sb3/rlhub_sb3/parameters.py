@@ -154,11 +154,15 @@ class Schedules:
             if Schedule in _alternatives(field.type) and callable(getattr(config, field.name))
         ]
 
+    def at(self, step: int) -> dict[str, float]:
+        """Return the values of an env step."""
+        numbers = ((name, schedule(step), whole) for name, schedule, whole in self._changing)
+        return {name: round(number) if whole else float(number) for name, number, whole in numbers}
+
     def apply(self, model: BaseAlgorithm, step: int) -> None:
         """Put the values of an env step in force."""
-        for name, schedule, whole in self._changing:
-            number = schedule(step)
-            _put(model, name, round(number) if whole else float(number))
+        for name, number in self.at(step).items():
+            _put(model, name, number)
 
 
 AS_SCHEDULE = {  # what a model holds as a function of SB3's own progress: hyper-parameter -> attribute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rlhub_core import AlgorithmSpec, hookimpl
+from rlhub_core import AdapterSpec, AlgorithmSpec, CommandSpec, hookimpl
 
 FLAT = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 ALL = (*FLAT, "Dict")
@@ -40,3 +40,28 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
             action_spaces=actions,
             observation_spaces=observations,
         )
+
+
+@hookimpl
+def rlhub_adapters() -> Iterable[AdapterSpec]:
+    """Offer to take Stable-Baselines3's own callbacks."""
+    yield AdapterSpec(
+        "sb3/callback",
+        "rlhub_sb3.callbacks:SB3Callbacks",
+        matches=_is_callback,
+        description="callbacks of Stable-Baselines3, for algorithms sb3/…",
+        makes="callback",
+    )
+
+
+@hookimpl
+def rlhub_commands() -> Iterable[CommandSpec]:
+    """Offer `rlhub import-sb3`."""
+    yield CommandSpec(
+        "sb3/import", "rlhub_sb3.command:import_sb3", "Make a run of a model that Stable-Baselines3 saved."
+    )
+
+
+def _is_callback(thing: object) -> bool:
+    kinds = {(kind.__module__, kind.__name__) for kind in type(thing).__mro__}
+    return ("stable_baselines3.common.callbacks", "BaseCallback") in kinds

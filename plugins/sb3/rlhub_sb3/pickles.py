@@ -1,0 +1,265 @@
+"""Reads pickles as data: nothing in them is imported, called or run.
+
+A pickle is a program for a small stack machine (the opcodes are documented in the standard library's `pickletools`).
+Here it is carried out without its two dangerous instructions: a name stays a name (`Named`), and a call stays a note of
+the call (`Made`). What torch and Stable-Baselines3 write can be read from these; a malicious file gives nothing but odd
+notes.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+
+class UnreadableError(Exception):
+    """A pickle that is damaged, or that holds something which cannot be read as data."""
+
+
+class Named(NamedTuple):
+    """A class or function by its name."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+@dataclass(eq=False)
+class Made:
+    """What a call would have made, and what was put into it."""
+
+    maker: Any  # mostly a Named
+    arguments: tuple[Any, ...]
+    state: Any = None
+    items: dict[Any, Any] = field(default_factory=dict)
+    appended: list[Any] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The maker's name without its module, or ""."""
+        return self.maker.name if isinstance(self.maker, Named) else ""
+
+
+class Persistent(NamedTuple):
+    """A mention of something kept beside the pickle."""
+
+    mention: Any
+
+
+def read(pickled: bytes) -> Any:
+    """Return what a pickle describes.
+
+    Raises:
+        UnreadableError: for a damaged one, or one with an instruction that no known writer uses.
+    """
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(pickled):
+            if opcode.name == "STOP":
+                return machine.stack.pop()
+            machine.do(opcode.name, argument)
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+    raise UnreadableError("it ends too early")
+
+
+def tensors(saved: bytes) -> Any:
+    """Return the dicts, lists and tensors that `torch.save` wrote.
+
+    Raises:
+        UnreadableError: for anything else in it.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(saved)) as archive:
+            (described,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            folder = described.removesuffix("data.pkl")
+            order = f"{folder}byteorder"
+            if order in archive.namelist() and archive.read(order) != b"little":
+                raise UnreadableError("its numbers are big-endian")
+            return _resolved(read(archive.read(described)), lambda key: archive.read(f"{folder}data/{key}"))
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def numbers(made: Any) -> NDArray[Any]:
+    """Return the array or number that numpy has pickled.
+
+    Raises:
+        UnreadableError: where it is none.
+    """
+    if not (isinstance(made, Made) and made.maker[0].split(".")[0] == "numpy"):
+        raise UnreadableError("no array of numpy")
+    parts = [*made.arguments, *(made.state or ())]
+    raw = [bytes(part) for part in parts if isinstance(part, (bytes, bytearray)) and part != b"b"]
+    kinds = [part.arguments[0] for part in parts if isinstance(part, Made) and part.kind == "dtype"]
+    shapes = [part for part in parts if isinstance(part, tuple) and all(isinstance(size, int) for size in part)]
+    try:
+        return np.frombuffer(raw[-1], np.dtype(kinds[-1])).reshape(shapes[-1] if shapes else ())
+    except (IndexError, TypeError, ValueError) as error:
+        raise UnreadableError(f"no array of numbers: {error}") from error
+
+
+class _Machine:
+    """The stack machine, with a stack of the stacks that marks have put aside."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self._aside: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def do(self, name: str, argument: Any) -> None:
+        """Carry out one instruction.
+
+        Raises:
+            UnreadableError: for one that is not known here.
+        """
+        if name in CONSTANTS:
+            self.stack.append(CONSTANTS[name]())
+        elif name in LITERALS:
+            self.stack.append(argument)
+        elif name in TUPLES:
+            size = TUPLES[name]
+            self.stack[len(self.stack) - size :] = [tuple(self.stack[len(self.stack) - size :])]
+        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            self._memo[int(argument)] = self.stack[-1]
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            self.stack.append(self._memo[int(argument)])
+        elif name not in ("PROTO", "FRAME"):
+            act: Callable[[Any], None] | None = getattr(self, f"_{name.lower()}", None)
+            if act is None:
+                raise UnreadableError(f"the instruction {name}")
+            act(argument)
+
+    def _since_mark(self) -> list[Any]:
+        above, self.stack = self.stack, self._aside.pop()
+        return above
+
+    def _mark(self, _: Any) -> None:
+        self._aside.append(self.stack)
+        self.stack = []
+
+    def _memoize(self, _: Any) -> None:
+        self._memo[len(self._memo)] = self.stack[-1]
+
+    def _tuple(self, _: Any) -> None:
+        values = self._since_mark()  # which changes the stack
+        self.stack.append(tuple(values))
+
+    def _append(self, _: Any) -> None:
+        value = self.stack.pop()
+        self._extend([value])
+
+    def _appends(self, _: Any) -> None:
+        self._extend(self._since_mark())
+
+    def _extend(self, values: list[Any]) -> None:
+        into = self.stack[-1]
+        (into.appended if isinstance(into, Made) else into).extend(values)
+
+    def _setitem(self, _: Any) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._update([key, value])
+
+    def _setitems(self, _: Any) -> None:
+        self._update(self._since_mark())
+
+    def _update(self, flat: list[Any]) -> None:
+        into = self.stack[-1]
+        (into.items if isinstance(into, Made) else into).update(zip(flat[::2], flat[1::2], strict=True))
+
+    def _additems(self, _: Any) -> None:
+        values = self._since_mark()
+        self.stack[-1].update(values)
+
+    def _frozenset(self, _: Any) -> None:
+        values = self._since_mark()
+        self.stack.append(frozenset(values))
+
+    def _pop(self, _: Any) -> None:
+        self.stack.pop()
+
+    def _pop_mark(self, _: Any) -> None:
+        self._since_mark()
+
+    def _global(self, argument: str) -> None:
+        self.stack.append(Named(*argument.split(" ", 1)))
+
+    def _stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        self.stack.append(Named(str(module), str(name)))
+
+    def _reduce(self, _: Any) -> None:
+        arguments, maker = self.stack.pop(), self.stack.pop()
+        self.stack.append(Made(maker, tuple(arguments)))
+
+    _newobj = _reduce
+
+    def _newobj_ex(self, _: Any) -> None:
+        named, arguments, maker = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self.stack.append(Made(maker, tuple(arguments), items=dict(named)))
+
+    def _build(self, _: Any) -> None:
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Made):
+            self.stack[-1].state = state
+
+    def _binpersid(self, _: Any) -> None:
+        self.stack.append(Persistent(self.stack.pop()))
+
+
+CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set,
+}  # fmt: skip
+LITERALS = {
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "INT", "LONG", "FLOAT", "UNICODE",
+}  # fmt: skip
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+STORAGES = {
+    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16, "LongStorage": np.int64,
+    "IntStorage": np.int32, "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}  # fmt: skip
+
+
+def _resolved(tree: Any, stored: Callable[[str], bytes]) -> Any:
+    """Return what torch has saved, with tensors for the calls that make them."""
+    if isinstance(tree, Made):
+        if tree.maker == Named("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor(*tree.arguments[:4], stored=stored)
+        if tree.maker == Named("torch._utils", "_rebuild_parameter"):
+            return _resolved(tree.arguments[0], stored)
+        if tree.maker == Named("collections", "OrderedDict") and not any(tree.arguments):
+            return {key: _resolved(value, stored) for key, value in tree.items.items()}
+    elif isinstance(tree, dict):
+        return {key: _resolved(value, stored) for key, value in tree.items()}
+    elif isinstance(tree, (list, tuple)) and not isinstance(tree, (Named, Persistent)):
+        return type(tree)(_resolved(value, stored) for value in tree)
+    elif tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    raise UnreadableError(f"{tree.maker if isinstance(tree, Made) else tree}, which is no tensor")
+
+
+def _tensor(
+    storage: Persistent, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *, stored: Callable[[str], bytes]
+) -> th.Tensor:
+    _, kind, key, _, count = storage.mention
+    if kind.name not in STORAGES:
+        raise UnreadableError(f"numbers of {kind}")
+    flat: NDArray[Any] = np.frombuffer(stored(key), STORAGES[kind.name])
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if len(flat) != count or min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= count):
+        raise UnreadableError("a tensor that reaches beyond its storage")
+    steps = tuple(step * flat.itemsize for step in stride)
+    return th.tensor(np.lib.stride_tricks.as_strided(flat[offset:], size, steps).copy())
