@@ -27,6 +27,7 @@ ALGORITHMS = (  # name, target, action spaces, observation spaces, description
     ("tqc", "contrib:TQC", BOX, ALL, "sb3-contrib's truncated quantile critics"),
     ("trpo", "contrib:TRPO", FLAT, ALL, "sb3-contrib's trust region policy optimisation"),
 )
+WITHOUT_PRESETS = ("maskable_ppo",)
 
 
 @hookimpl
@@ -39,6 +40,7 @@ def rlhub_algorithms() -> Iterable[AlgorithmSpec]:
             description,
             action_spaces=actions,
             observation_spaces=observations,
+            presets=None if name in WITHOUT_PRESETS else f"rlhub_sb3:presets/{name}.toml",
         )
 
 
