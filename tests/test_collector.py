@@ -266,10 +266,13 @@ def test_possible_actions_are_those_of_what_is_acted_on_next(by_method: bool, tm
         np.testing.assert_array_equal(collector.action_masks, [env.action_mask() for env in envs])
         collector.step(np.zeros(2, np.int64))
         collector.restart(np.array([collector.steps == 24, False])) if collector.steps == 24 else None
-    collector.save(tmp_path)
-    restored = made()
-    assert restored.load(tmp_path)
-    np.testing.assert_array_equal(restored.action_masks, collector.action_masks)
+    for step in range(4):
+        (tmp_path / str(step)).mkdir()
+        collector.save(tmp_path / str(step))
+        restored = made()
+        assert restored.load(tmp_path / str(step))
+        np.testing.assert_array_equal(restored.action_masks, collector.action_masks)
+        collector.step(np.zeros(2, np.int64))
 
 
 def test_possible_actions_are_none_where_nobody_tells() -> None:

@@ -40,7 +40,7 @@ class _ARS(sb3_contrib.ARS):
             super()._trigger_callback(_locals, _globals, callback, n_envs)
 
     def set_parameters(self, *arguments: Any, **options: Any) -> None:
-        super().set_parameters(*arguments, **options)
+        super().set_parameters(*arguments, **options)  # on a CPU the policy shares their memory, elsewhere not
         self.weights: Any = parameters_to_vector(self.policy.parameters()).detach()
 
 

@@ -45,7 +45,7 @@ BOX = ("ddpg", "sac", "td3", "crossq", "tqc")  # take Box actions only
 
 
 class Drift(gymnasium.Env[Any, Any]):
-    """Actions move a point; it terminates far off and is cut off after nine steps. Odd steps allow one way only.
+    """Actions move a point; it terminates far off and is cut off after `length` steps. Odd steps allow one way only.
 
     Args:
         box: Box actions, else Discrete(3).
@@ -54,12 +54,14 @@ class Drift(gymnasium.Env[Any, Any]):
         tells: say in `info` what is possible, not by the method alone.
     """
 
-    def __init__(self, box: bool = False, goals: bool = False, random: bool = True, tells: bool = False) -> None:
+    def __init__(
+        self, box: bool = False, goals: bool = False, random: bool = True, tells: bool = False, length: int = 9
+    ) -> None:
         place = spaces.Box(-9, 9, (2,), np.float32)
         goal = {name: spaces.Box(-9, 9, (1,), np.float32) for name in ("achieved_goal", "desired_goal")}
         self.observation_space = spaces.Dict({"observation": place, **goal}) if goals else place
         self.action_space = spaces.Box(-2, 2, (1,), np.float32) if box else spaces.Discrete(3)
-        self.box, self.goals, self.random, self.tells = box, goals, random, tells
+        self.box, self.goals, self.random, self.tells, self.length = box, goals, random, tells, length
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -74,7 +76,7 @@ class Drift(gymnasium.Env[Any, Any]):
         reward = 1 - abs(self.x)
         if self.goals:
             reward = float(self.compute_reward(np.array([[self.x]]), np.array([[self.goal]]), [self.info()])[0])
-        return self.seen(), reward, abs(self.x) > 0.9, self.time == 9, self.info()
+        return self.seen(), reward, abs(self.x) > 0.9, self.time == self.length, self.info()
 
     def action_masks(self) -> Any:
         return np.array([1, 1, self.time % 2], np.int8)

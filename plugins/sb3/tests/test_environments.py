@@ -81,20 +81,6 @@ def test_termination_is_no_truncation():
     assert ends == [False, True]
 
 
-@pytest.mark.parametrize("name", ["a2c", "dqn", "ppo"])
-def test_truncation_is_bootstrapped_as_with_sb3s_own_environments(name, settings, algorithm, assert_same_weights):
-    import stable_baselines3
-
-    theirs = getattr(stable_baselines3, name.upper())(
-        "MlpPolicy", DummyVecEnv([lambda: Monitor(Count())] * 2), seed=5, device="cpu", **settings[name]
-    )
-    theirs.learn(400)
-    collector = rlhub.Collector(rlhub.make_vec(Count, 2))
-    ours = algorithm(name, collector, 400)
-    list(ours.train(collector, 400))
-    assert_same_weights(ours.model, theirs)
-
-
 def test_lost_life_ends_an_episode_in_the_learning_view_only():
     class Lives(Count):
         def step(self, action):

@@ -47,28 +47,28 @@ class Echo(gymnasium.Env):
 
 
 BANDIT = {"gamma": 0.0, "learning_rate": 5e-3, "policy_kwargs": {"net_arch": [16]}}
-PPO = BANDIT | {"n_steps": 32, "batch_size": 64, "n_epochs": 8}
+PPO = BANDIT | {"n_steps": 32, "batch_size": 64, "n_epochs": 8, "learning_rate": 1e-2}
 REPLAY = BANDIT | {"batch_size": 64, "buffer_size": 2000}
 VALUES = REPLAY | {"train_freq": 2, "target_update_interval": 100}
 SOFT = REPLAY | {"ent_coef": 0.003}
 NOISE = {"action_noise": "normal(0.2)", "learning_rate": 3e-3}
 SETTINGS = {  # env steps, hyper-parameters
-    "a2c": (4000, BANDIT),
-    "ddpg": (1600, REPLAY | NOISE),
-    "dqn": (2000, VALUES),
-    "ppo": (2048, PPO),
-    "sac": (1600, SOFT),
-    "td3": (1600, REPLAY | NOISE),
-    "ars": (10_000, {"learning_rate": 0.1, "delta_std": 0.1, "n_delta": 4, "n_top": 2}),
+    "a2c": (3000, BANDIT | {"learning_rate": 1e-2}),
+    "ddpg": (1200, REPLAY | NOISE),
+    "dqn": (1200, VALUES),
+    "ppo": (1280, PPO),
+    "sac": (1200, SOFT),
+    "td3": (1200, REPLAY | NOISE),
+    "ars": (7_000, {"learning_rate": 0.1, "delta_std": 0.1, "n_delta": 4, "n_top": 2}),
     "crossq": (
-        1600,
+        1800,
         SOFT | {"learning_rate": 1e-2, "policy_delay": 1, "policy_kwargs": {"net_arch": {"pi": [16], "qf": [32]}}},
     ),
-    "maskable_ppo": (2048, PPO),
-    "qrdqn": (2000, VALUES | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
-    "recurrent_ppo": (2048, PPO | {"learning_rate": 1e-2, "policy_kwargs": {"net_arch": [16], "lstm_hidden_size": 16}}),
-    "tqc": (1600, SOFT | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
-    "trpo": (1024, {"gamma": 0.0, "n_steps": 32, "target_kl": 0.1, "n_critic_updates": 2}),
+    "maskable_ppo": (1280, PPO),
+    "qrdqn": (1200, VALUES | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
+    "recurrent_ppo": (2304, PPO | {"n_epochs": 5, "policy_kwargs": {"net_arch": [16], "lstm_hidden_size": 16}}),
+    "tqc": (1200, SOFT | {"policy_kwargs": {"net_arch": [16], "n_quantiles": 5}}),
+    "trpo": (2048, {"gamma": 0.0, "n_steps": 32, "target_kl": 0.1, "n_critic_updates": 2}),
 }
 
 

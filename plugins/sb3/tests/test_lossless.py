@@ -1,4 +1,4 @@
-"""A run through rlhub is bit for bit a plain Stable-Baselines3 `learn`, and leaves its surroundings alone."""
+"""Being watched, paused and disturbed changes nothing; everyone else's generators are left alone."""
 
 from __future__ import annotations
 
@@ -15,37 +15,6 @@ NAMES = ("a2c", "dqn", "ppo")
 
 def finish(algorithm, collector, until):
     return list(algorithm.train(collector, until))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_weights_equal_plain_sb3(name, algorithm, collector, plain, assert_same_weights):
-    total = 1000  # no multiple of a rollout
-    reference = plain(name, collector())
-    reference.learn(total)
-    ours = algorithm(name, world := collector(), total)
-    progress = finish(ours, world, total)
-    assert len(progress) > 5
-    assert ours.steps == reference.num_timesteps
-    assert_same_weights(ours.model, reference)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_schedules_follow_the_whole_run_as_in_sb3(name, algorithm, collector, plain, assert_same_weights):
-    total = 960
-    clipping = {"ppo": {"clip_range": 0.2}}.get(name, {})
-
-    def theirs(start):
-        return lambda left: start * left
-
-    def ours_(start):
-        return lambda step: start * (1.0 - step / total)
-
-    reference = plain(name, collector(), learning_rate=theirs(1e-3), **{k: theirs(v) for k, v in clipping.items()})
-    reference.learn(total)
-    changing = {key: ours_(start) for key, start in {"learning_rate": 1e-3, **clipping}.items()}
-    ours = algorithm(name, world := collector(), total, **changing)
-    finish(ours, world, total)
-    assert_same_weights(ours.model, reference)
 
 
 def test_scheduled_values_never_leave_their_range(algorithm, collector):
@@ -94,31 +63,6 @@ def test_global_generators_are_left_alone(name, algorithm, collector, tmp_path):
         drawn = random.random(), np.random.randn(), np.random.rand(), th.rand(1).item()
         expected = expected or drawn
     assert drawn == expected
-
-
-def test_state_dependent_exploration_is_lossless(algorithm, collector, plain, assert_same_weights):
-    for name in ("a2c", "ppo"):
-        reference = plain(name, collector("Pendulum-v1"), use_sde=True, sde_sample_freq=8)
-        reference.learn(320)
-        ours = algorithm(name, world := collector("Pendulum-v1"), 320, use_sde=True, sde_sample_freq=8)
-        finish(ours, world, 320)
-        assert_same_weights(ours.model, reference)
-
-
-def test_seeds_matter(collector, assert_same_weights):
-    from rlhub_sb3.algorithms import PPO
-
-    def trained(seed):
-        world = collector()
-        config = PPO.Config(n_steps=16, batch_size=32, n_epochs=1)
-        spaces = world.single_observation_space, world.single_action_space
-        ours = PPO(*spaces, config, seed=seed, total_steps=128, device="cpu")
-        finish(ours, world, 128)
-        return ours.model
-
-    assert_same_weights(trained(1), trained(1))
-    with pytest.raises(AssertionError):
-        assert_same_weights(trained(1), trained(2))
 
 
 def test_weights_set_before_training_are_kept(algorithm, collector):
