@@ -3,19 +3,23 @@
     python benchmarks/sb3_overhead.py [--case ppo_cartpole] [--pairs 5] [--seconds 2] [--threads 1]
 
 Both trainings run in one process and take turns, a window of a few seconds each, so that whatever else the machine does
-meets both. The rlhub side is a whole `rlhub.train` with its records; the other is SB3 with its own environments and
-wrappers. `dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only, `pip install opencv-python-headless`.
+meets both. There is a case for every algorithm. The rlhub side is a whole `rlhub.train` with its records; the other is
+SB3 with its own environments and wrappers. `dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only,
+`pip install opencv-python-headless`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
+import sb3_contrib
 import stable_baselines3
 import torch
 from results import median, ratio
@@ -59,6 +63,44 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ENDLESS = 10**9
+CARTPOLE, PENDULUM = "CartPole-v1", "Pendulum-v1"
+ROLLOUT = {"n_steps": 64, "batch_size": 128, "n_epochs": 4}
+REPLAY = {"learning_starts": 500, "buffer_size": 20_000, "train_freq": 4, "gradient_steps": 1}
+
+
+class Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """CartPole that says of each of its actions that it is possible."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make(CARTPOLE))
+
+    def action_masks(self) -> Any:
+        """Return that all are."""
+        return np.ones(2, np.bool_)
+
+
+SMALL: dict[
+    str, dict[str, Any]
+] = {  # every algorithm in a small environment, where the hub's share of the time is greatest
+    name: {"algorithm": name, "env": env, "num_envs": num_envs, "warm_up": 1_000, "config": config, "falling": {}}
+    for name, env, num_envs, config in (
+        ("a2c", CARTPOLE, 8, {}),
+        ("ppo", CARTPOLE, 8, ROLLOUT),
+        ("trpo", CARTPOLE, 8, {"n_steps": 64, "batch_size": 128}),
+        ("recurrent_ppo", CARTPOLE, 8, ROLLOUT),
+        ("maskable_ppo", lambda: Masked(), 8, ROLLOUT),
+        ("ars", CARTPOLE, 1, {}),
+        ("dqn", CARTPOLE, 1, REPLAY),
+        ("qrdqn", CARTPOLE, 1, REPLAY),
+        ("ddpg", PENDULUM, 1, REPLAY),
+        ("td3", PENDULUM, 1, REPLAY),
+        ("sac", PENDULUM, 1, REPLAY),
+        ("tqc", PENDULUM, 1, REPLAY),
+        ("crossq", PENDULUM, 1, REPLAY),
+    )
+}
+NAMES = {"maskable_ppo": "MaskablePPO", "recurrent_ppo": "RecurrentPPO", "crossq": "CrossQ"}  # else in capitals
+POLICIES = {"ars": "LinearPolicy", "recurrent_ppo": "MlpLstmPolicy"}
 
 
 class Plain:
@@ -66,7 +108,8 @@ class Plain:
 
     def __init__(self, case: dict[str, Any]) -> None:
         env: VecEnv
-        if case["env"].startswith("atari/"):
+        name, atari = case["algorithm"], str(case["env"]).startswith("atari/")
+        if atari:
             import ale_py
 
             gymnasium.register_envs(ale_py)
@@ -74,20 +117,26 @@ class Plain:
         else:
             env = make_vec_env(case["env"], n_envs=case["num_envs"], seed=0)
         falling = {name: (lambda left, start=start: left * start) for name, start in case["falling"].items()}
-        policy = "CnnPolicy" if case["env"].startswith("atari/") else "MlpPolicy"
-        kind = getattr(stable_baselines3, case["algorithm"].upper())
+        policy = "CnnPolicy" if atari else POLICIES.get(name, "MlpPolicy")
+        called = NAMES.get(name, name.upper())
+        kind = getattr(stable_baselines3, called, None) or getattr(sb3_contrib, called)
         self.model: BaseAlgorithm = kind(policy, env, seed=0, device="cpu", **case["config"], **falling)
         self.model.learn(case["warm_up"])
 
     def rate(self, seconds: float) -> float:
         """Return the steps/s of so many seconds, in whole rollouts."""
         window = PlainWindow(seconds)
-        self.model.learn(ENDLESS, callback=window, reset_num_timesteps=False)
+        with contextlib.suppress(WindowOver):
+            self.model.learn(ENDLESS, callback=window, reset_num_timesteps=False)
         return window.rate
 
 
+class WindowOver(Exception):
+    """Leaves `learn`, which augmented random search does not leave when a callback returns False."""
+
+
 class PlainWindow(BaseCallback):
-    """Ends `learn` at the first rollout that begins when the time is over."""
+    """Leaves `learn` at the first rollout that begins when the time is over."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -100,9 +149,10 @@ class PlainWindow(BaseCallback):
         passed = time.perf_counter() - self.begun
         if passed >= self.seconds:
             self.rate = (self.num_timesteps - self.first) / passed
+            raise WindowOver
 
     def _on_step(self) -> bool:
-        return self.rate == 0.0
+        return True
 
 
 class TakeTurns(rlhub.Callback):
@@ -128,7 +178,7 @@ class TakeTurns(rlhub.Callback):
 
 def overhead(name: str, pairs: int = 5, seconds: float = 2.0) -> dict[str, list[float]]:
     """Return the steps/s of both sides, one number a pair of windows."""
-    case = CASES[name]
+    case = (CASES | SMALL)[name]
     turns = TakeTurns(Plain(case), case["warm_up"], pairs, seconds)
     falling = {name: rlhub.schedules.Linear(start, 0.0) for name, start in case["falling"].items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -169,4 +219,4 @@ def measured(
 
 if __name__ == "__main__":
     print("| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|")
-    measured(CASES, overhead, seconds=2.0, threads=1)
+    measured(CASES | SMALL, overhead, seconds=2.0, threads=1)
