@@ -69,7 +69,7 @@ class EnvironmentSource:
         """What a reader calls it: its id where it has one."""
         if isinstance(self.origin, str):
             return self.origin
-        spec = getattr(self.origin, "spec", None)
+        spec = None if isinstance(self.origin, type) else getattr(self.origin, "spec", None)
         if spec is not None:
             return str(spec.id)
         return getattr(self.origin, "__name__", type(self.origin).__name__)

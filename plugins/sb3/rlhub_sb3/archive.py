@@ -217,8 +217,9 @@ def _linear(made: Made, total: int) -> Any:
 
 
 def _frequency(made: Made, total: int) -> Any:
-    number, unit = made.arguments[0], made.arguments[1].arguments[0]
-    return number if unit == "step" else [number, unit]
+    number, unit = made.arguments[0], made.arguments[1]
+    written = unit.arguments[-1].lower()  # Python pickles an Enum's member by its value, up to 3.11.3 by its name
+    return number if written == "step" else [number, written]
 
 
 def _normal(made: Made, total: int) -> Any:

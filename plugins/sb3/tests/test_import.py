@@ -18,6 +18,7 @@ from rlhub_sb3.pickles import UnreadableError, numbers, read, tensors
 from rlhub_sb3.plugin import ALGORITHMS
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 from typer.testing import CliRunner
@@ -90,6 +91,16 @@ def test_hyper_parameters_are_read_from_pickles_as_data(drift, no_unpickling, tm
     assert (sac["n_steps"], sac["ent_coef"], sac["target_entropy"]) == (3, "auto", -1.0)
     a2c = hyper_parameters(A2C, drift("a2c"), gamma=np.float64(0.9))
     assert a2c["gamma"] == 0.9
+
+
+@pytest.mark.parametrize(
+    "pickled", [lambda unit: (type(unit), (unit.value,)), lambda unit: (getattr, (type(unit), unit.name))]
+)
+def test_a_frequency_is_read_from_what_any_python_has_pickled(pickled, drift, no_unpickling, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainFrequencyUnit, "__reduce_ex__", lambda unit, protocol: pickled(unit))
+    path = saved(TD3("MlpPolicy", drift("td3")(), train_freq=(2, "episode"), buffer_size=100), tmp_path / "model.zip")
+    run = import_zip(path, drift("td3"), folder=tmp_path / "run")
+    assert run.experiment.hyper_parameters["train_freq"] == (2, "episode")
 
 
 def test_a_hindsight_model_is_one(drift, no_unpickling, tmp_path):
