@@ -49,7 +49,7 @@ class Normalize:
         if not (self.observations or self.rewards):
             raise ConfigError("normalize: neither observations nor rewards; leave it out to normalise nothing.")
         for name in ("clip_observations", "clip_rewards", "epsilon"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"normalize: {name} must be a positive number, not {getattr(self, name)!r}.")
 
     @classmethod
@@ -264,7 +264,7 @@ class Normalization:
     def save(self, folder: Path) -> None:
         """Write the statistics and the returns of the running episodes."""
         saved = {
-            "observations": {key: moments.state() for key, moments in self.observation_moments.items()},
+            "observations": [moments.state() for moments in self.observation_moments.values()],  # keys may be any text
             "rewards": self.return_moments.state() if self.return_moments else None,
             "returns": self._returns,
         }
@@ -277,8 +277,8 @@ class Normalization:
             CheckpointError: where it is missing or damaged.
         """
         saved = state.load(folder, "normalization")
-        for key, moments in self.observation_moments.items():
-            moments.restore(saved["observations"][key])
+        for moments, state_of in zip(self.observation_moments.values(), saved["observations"], strict=True):
+            moments.restore(state_of)
         if self.return_moments:
             self.return_moments.restore(saved["rewards"])
         self._returns = saved["returns"]

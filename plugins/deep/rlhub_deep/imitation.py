@@ -19,6 +19,7 @@ from torch import Tensor
 
 import rlhub_core as rlhub
 from rlhub_core import Actor, Collector, ConfigError, Progress, RlhubError, Scheduled, option, state
+from rlhub_core.collector import act
 from rlhub_core.errors import squeezed
 from rlhub_core.evaluation import check_same_spaces
 from rlhub_core.schedules import value, whole
@@ -116,7 +117,8 @@ class Imitation(PolicyLearner):
 
     def _answers(self, teacher: Actor, collector: Collector) -> NDArray[Any]:
         """Return the teacher's actions, those of a Box clipped to it."""
-        space, said = self.action_space, np.asarray(teacher(collector.raw_observations, collector.first))
+        space = self.action_space
+        said = np.asarray(act(teacher, collector.raw_observations, collector.first, lambda: collector.action_masks))
         expected = (collector.num_envs, *space.shape)
         if said.shape != expected:
             raise ConfigError(

@@ -27,6 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.save_util import recursive_setattr
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
@@ -41,7 +42,9 @@ from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
 PAUSE_EVERY = 128  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
-REFUSALS = (AssertionError, ValueError, TypeError, NotImplementedError, RuntimeError, MemoryError)  # raised by SB3
+REFUSALS = (  # raised by SB3
+    AssertionError, ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, MemoryError
+)  # fmt: skip
 
 
 class SB3Algorithm:
@@ -268,6 +271,11 @@ class SB3Algorithm:
         assert isinstance(env, CollectorVecEnv)
         env.collector = collector
         self._attached(env, collector)
+        frequency = getattr(model, "train_freq", None)
+        if isinstance(frequency, TrainFreq) and frequency.unit is TrainFrequencyUnit.EPISODE and collector.num_envs > 1:
+            raise ConfigError(
+                f"{self._name}: train_freq in episodes needs one environment; here are {collector.num_envs}."
+            )
         buffer = getattr(model, "replay_buffer", None)
         if isinstance(buffer, HerReplayBuffer):
             self._attach_hindsight(buffer, env, collector)
@@ -280,6 +288,13 @@ class SB3Algorithm:
             raise EnvironmentContractError(
                 f"{self._name}: hindsight needs an environment with a method "
                 f"compute_reward(achieved_goal, desired_goal, info); {collector.env} has none. Leave her out."
+            )
+        normalization = collector.normalization
+        goals = {"achieved_goal", "desired_goal"}
+        if normalization and (normalization.return_moments or goals & normalization.observation_moments.keys()):
+            raise ConfigError(
+                f"{self._name}: hindsight computes rewards from goals as the environment gives them. Normalise neither "
+                "rewards nor goals: normalize=observations,keys=[observation]."
             )
         env.tells_infos = buffer.copy_info_dict
         if (collector.first & (buffer._current_ep_start != buffer.pos)).any():  # the episodes it knows were left

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback
 
 from rlhub_core import Callback, ConfigError, Progress, Run, StopTraining, state
 from rlhub_sb3.saving import packed
@@ -108,6 +108,12 @@ class SB3Callbacks(Callback):
             raise ConfigError(
                 f"{names}: callbacks of Stable-Baselines3 are called by its models, and {run.experiment.algorithm} has "
                 "none. Use an algorithm sb3/…, or write an rlhub_core.Callback."
+            )
+        evaluating = [each for each in _all(self.callbacks) if isinstance(each, EvalCallback)]
+        if evaluating and run.normalization is not None and run.normalization.observation_moments:
+            raise ConfigError(
+                f"{type(evaluating[0]).__name__} shows the model raw observations, and it learns from normalised ones. "
+                "Use core/evaluate, which normalises them."
             )
         guests.callbacks.extend(self.callbacks)
         self._guests = guests

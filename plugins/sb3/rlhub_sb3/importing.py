@@ -60,7 +60,7 @@ def import_zip(
     name, kind = _algorithm(archive, algorithm, hub)
     settings = _settings(archive, kind, imported(kind, config), trust)
     source = EnvironmentSource.of(env, env_options, wrappers, hub)
-    steps = archive.count("num_timesteps", 1)
+    steps = max(archive.count("num_timesteps", 1), archive.count("_total_timesteps", 1))  # its schedules' length
     callbacks, written = make_callbacks(hub, [f"core/checkpoint:every={min(100_000, max(1_000, steps // 10))}"])
     experiment = Experiment(
         algorithm=name,

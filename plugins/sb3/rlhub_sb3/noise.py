@@ -34,13 +34,15 @@ def action_noise(text: str, action_space: Space[Any], owner: str) -> ActionNoise
     shape = action_space.shape or ()
 
     def each(given: Any) -> NDArray[np.float64]:
+        if not np.isfinite(np.asarray(given, np.float64)).all():
+            raise ValueError("not finite")
         return np.array(np.broadcast_to(np.asarray(given, np.float64), shape))
 
     def normal(sigma: Any, mean: Any = 0.0) -> ActionNoise:
         return NormalActionNoise(each(mean), each(_at_least_0(sigma)))
 
     def ornstein_uhlenbeck(sigma: Any, theta: float = 0.15, dt: float = 0.01, mean: Any = 0.0) -> ActionNoise:
-        return OrnsteinUhlenbeckActionNoise(each(mean), each(_at_least_0(sigma)), theta, float(_at_least_0(dt)))
+        return OrnsteinUhlenbeckActionNoise(each(mean), each(_at_least_0(sigma)), float(theta), float(_at_least_0(dt)))
 
     try:
         return _called(text, {"normal": normal, "ornstein_uhlenbeck": ornstein_uhlenbeck})

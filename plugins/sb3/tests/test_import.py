@@ -103,6 +103,16 @@ def test_a_frequency_is_read_from_what_any_python_has_pickled(pickled, drift, no
     assert run.experiment.hyper_parameters["train_freq"] == (2, "episode")
 
 
+def test_a_model_saved_in_the_midst_of_training_goes_on_exploring(drift, tmp_path):
+    model = DQN("MlpPolicy", drift("dqn")(), exploration_fraction=0.5, buffer_size=100, learning_starts=10)
+    model.learn(1000, callback=lambda here, _: here["self"].num_timesteps < 100)  # which leaves it there
+    run = import_zip(saved(model, tmp_path / "model.zip"), drift("dqn"), folder=tmp_path / "run")
+    assert run.experiment.steps == 1000
+    for _ in run.algorithm.train(rlhub.Collector(rlhub.make_vec(drift("dqn"))), 300):
+        pass
+    assert 0.3 < run.algorithm.model.exploration_rate < 0.7
+
+
 def test_a_hindsight_model_is_one(drift, no_unpickling, tmp_path):
     from stable_baselines3 import HerReplayBuffer
 

@@ -13,6 +13,7 @@ import torch as th
 from gymnasium.spaces import Box, Dict, Discrete
 from rlhub_sb3 import algorithms
 from rlhub_sb3.vec_env import CollectorVecEnv
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 import rlhub_core as rlhub
@@ -127,3 +128,24 @@ def test_ppo_learns_what_it_learns_over_vec_normalize() -> None:
     plain = stable_baselines3.PPO("MlpPolicy", theirs, seed=5, device="cpu", **arguments).learn(512)
     for name, weights in plain.policy.state_dict().items():
         th.testing.assert_close(mine.model.policy.state_dict()[name], weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalize", ["rewards", "observations"])
+def test_hindsight_is_refused_beside_normalised_rewards_or_goals(normalize, drift, tmp_path):
+    settings = {"her": True, "learning_starts": 50, "buffer_size": 200}
+    world = drift("sac", goals=True)
+    with pytest.raises(rlhub.ConfigError, match=r"Normalise neither rewards nor goals: normalize=observations,keys="):
+        rlhub.train("sb3/sac", world, steps=60, config=settings, normalize=normalize, folder=tmp_path / "run")
+
+
+def test_a_callback_that_evaluates_on_raw_observations_is_refused(tmp_path):
+    look = EvalCallback(gymnasium.make("CartPole-v1"))
+    with pytest.raises(rlhub.ConfigError, match=r"EvalCallback shows the model raw observations.*Use core/evaluate"):
+        rlhub.train(
+            "sb3/ppo", "CartPole-v1", steps=64, normalize="observations", callbacks=[look], folder=tmp_path / "a"
+        )
+    config = {"n_steps": 32, "batch_size": 32}
+    look = EvalCallback(gymnasium.make("CartPole-v1"))
+    rlhub.train(
+        "sb3/ppo", "CartPole-v1", steps=64, config=config, normalize="rewards", callbacks=[look], folder=tmp_path / "b"
+    )
