@@ -215,7 +215,8 @@ def _imported(given: Any, owner: str) -> Any:
         return given
     if re.split("[.:]", given)[0] not in IMPORTED:  # a recipe must not run code of its own
         raise ConfigError(
-            f"{owner}: {given!r} is not imported: only torch's, stable_baselines3's, sb3_contrib's and rlhub_sb3's classes are."
+            f"{owner}: {given!r} is not imported: only torch's, stable_baselines3's, sb3_contrib's and rlhub_sb3's "
+            "classes are."
         )
     try:
         found = load_target(given)
