@@ -105,6 +105,16 @@ class Archive:
                 return Made(Named("", "unreadable"), ())
         return value
 
+    def action_bounds(self) -> tuple[Any, Any] | None:
+        """Return the lowest and highest actions of a Box [n]; None where the actions are another space's."""
+        space = self.value("action_space")
+        if not isinstance(space, Made) or space.kind != "Box" or not isinstance(space.state, dict):
+            return None
+        try:
+            return numbers(space.state.get("low")), numbers(space.state.get("high"))
+        except UnreadableError:
+            return None
+
     def hyper_parameters(self, kind: Any) -> tuple[dict[str, Any], dict[str, str]]:
         """Return what can be read of an algorithm's hyper-parameters, and what cannot: name -> attribute.
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from gymnasium.spaces import Box
 from stable_baselines3.common.save_util import json_to_data
 
 from rlhub_core import CheckpointError, ConfigError, EnvironmentSource, Experiment, Hub, Run, SpaceError, default_hub
@@ -80,6 +82,7 @@ def import_zip(
 
     def become(run: Run) -> None:
         assert isinstance(run.algorithm, SB3Algorithm)
+        _check_bounds(archive, run.action_space, source.name)
         try:
             run.algorithm.adopt(experiment.num_envs, archive.parameters, archive.variables, counters)
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
@@ -90,6 +93,18 @@ def import_zip(
             ) from error
 
     return adopt(experiment, Parts(source, kind, callbacks, hub), folder, become)
+
+
+def _check_bounds(archive: Archive, space: Any, name: str) -> None:
+    """Raise SpaceError where the model's actions had other bounds, which its weights do not tell."""
+    bounds = archive.action_bounds()
+    if bounds is None or not isinstance(space, Box) or bounds[0].shape != space.shape:
+        return
+    if not (np.allclose(bounds[0], space.low) and np.allclose(bounds[1], space.high)):
+        raise SpaceError(
+            f"{archive.path} was trained with actions from {bounds[0].tolist()} to {bounds[1].tolist()}; {name} takes "
+            f"{squeezed(space)}. Name the environment that it was trained on, or rescale its actions with a wrapper."
+        )
 
 
 def _algorithm(archive: Archive, told: str | None, hub: Hub) -> tuple[str, type[SB3Algorithm]]:

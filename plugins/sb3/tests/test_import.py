@@ -10,6 +10,7 @@ import pickle
 import re
 import zipfile
 
+import gymnasium
 import numpy as np
 import pytest
 import torch as th
@@ -111,6 +112,17 @@ def test_a_model_saved_in_the_midst_of_training_goes_on_exploring(drift, tmp_pat
     for _ in run.algorithm.train(rlhub.Collector(rlhub.make_vec(drift("dqn"))), 300):
         pass
     assert 0.3 < run.algorithm.model.exploration_rate < 0.7
+
+
+def test_actions_of_other_bounds_are_refused(tmp_path):
+    path = saved(SAC("MlpPolicy", "Pendulum-v1", buffer_size=10), tmp_path / "model.zip")
+
+    def narrow():
+        return gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), -1.0, 1.0)
+
+    with pytest.raises(rlhub.SpaceError, match=r"was trained with actions from \[-2.0\] to \[2.0\]; narrow takes Box"):
+        import_zip(path, narrow, folder=tmp_path / "narrow")
+    assert import_zip(path, "Pendulum-v1", folder=tmp_path / "right").action_space.high == 2.0
 
 
 def test_a_hindsight_model_is_one(drift, no_unpickling, tmp_path):
