@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
+from rlhub_tabular.model import Model
 from test_whole import ROOT, rlhub_command
 
 import rlhub_core as rlhub
@@ -58,6 +60,18 @@ def test_q_learning_walks_the_shortest_way_through_four_rooms(tmp_path: Path) ->
     rlhub_says("record", "rooms")
     film = Image.open(next((tmp_path / "rooms" / "videos").glob("*.gif")))
     assert getattr(film, "n_frames", 1) == best.lengths[0] + 1
+
+
+@pytest.mark.parametrize(("discount", "at_random"), [(0.9, -0.750317), (1.0, -0.795169)])
+def test_the_answers_of_the_small_grid_are_those_worked_out(discount: float, at_random: float, tmp_path: Path) -> None:
+    env = rlhub.make("gridworld/Grid4x4-v0", observation="index")
+    model = Model.of(env)
+    uniform = np.full((model.states, model.actions), 1 / model.actions)
+    np.testing.assert_allclose(model.policy_evaluation(uniform, discount)[0], at_random, atol=1e-6)
+    if discount < 1:
+        config = {"discount": discount}
+        best: Any = rlhub.train("tabular/value_iteration", env, config=config, folder=tmp_path).algorithm
+        np.testing.assert_allclose(best.q_values[0], [-1, 5.9049, -1, 5.9049], atol=1e-9)
 
 
 def test_the_lesson_comes_to_the_numbers_of_its_textbook(tmp_path: Path) -> None:

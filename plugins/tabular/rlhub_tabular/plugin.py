@@ -8,6 +8,7 @@ from rlhub_core import AlgorithmSpec, CallbackSpec, WrapperSpec, hookimpl
 
 STATES = ("Discrete", "MultiDiscrete", "MultiBinary", "Tuple")
 INDEX = "A grid world gives states with observation=index"
+UNPLANNED = f"{INDEX}. In a Box tabular/q_learning learns without a model: --wrapper tabular/bins:bins=10."
 BINS = f"{INDEX}; the wrapper tabular/bins makes a Box of few dimensions discrete: --wrapper tabular/bins:bins=10."
 PLANNERS = (
     ("value_iteration", "ValueIteration", "sweeps of Bellman's optimality equation over the values of all states"),
@@ -68,5 +69,5 @@ def _spec(name: str, target: str, description: str, plans: bool = False) -> Algo
         action_spaces=("Discrete",),
         observation_spaces=STATES,
         plans=plans,
-        advice=f"{INDEX}." if plans else BINS,
+        advice=UNPLANNED if plans else BINS,
     )
