@@ -246,26 +246,52 @@ def make_vec(
     return EnvironmentSource.of(origin, options, wrappers, hub).make_vec(num_envs, vectorization_mode, render_mode)
 
 
-def adapt(thing: Any, *, hub: Hub | None = None) -> Env:
+def adapt(thing: Any, *, by: str | None = None, hub: Hub | None = None, **options: Any) -> Env:
     """Return a `gymnasium.Env` for a foreign environment object; a Gymnasium environment is returned untouched.
+
+    Args:
+        thing: the object.
+        by: the name of an adapter; by default the one that recognises the object.
+        hub: where adapters are looked up (default: everything installed).
+        options: for the adapter, which it says what they are (`rlhub info ADAPTER`).
 
     Raises:
         EnvironmentContractError: where no installed adapter recognises it, or more than one does.
+        ConfigError: for an option that the adapter does not have.
     """
     if isinstance(thing, gymnasium.Env):
         return thing
     hub = hub or default_hub()
+    by = by or _recognised_by(hub, thing)
+    adapter = hub.load("adapter", by)
+    adapted: Env = adapter(thing, **config.bind(adapter, options, by, skip=1))
+    return adapted
+
+
+def _recognised_by(hub: Hub, thing: Any) -> str:
+    """Return the name of the one adapter that recognises an object."""
     adapters = adapters_of(hub, "environment")
     matching = [name for name, spec in adapters.items() if matches(spec, thing)]
     if len(matching) == 1:
-        adapted: Env = hub.load("adapter", matching[0])(thing)
-        return adapted
+        return matching[0]
     what = f"{type(thing).__module__}.{type(thing).__qualname__}"
     if matching:
-        raise EnvironmentContractError(f"{what} is recognised by {' and '.join(matching)}. Adapt it with one of them.")
+        raise EnvironmentContractError(
+            f"{what} is recognised by {' and '.join(matching)}. Say which: adapt(…, by={matching[0]!r})."
+        )
     raise EnvironmentContractError(
-        f"{what} is no gymnasium.Env, and no adapter recognises it. Adapters: {listed(adapters)}."
+        f"{what} is no gymnasium.Env, and no adapter recognises it. {_what_it_lacks(adapters, thing)}"
     )
+
+
+def _what_it_lacks(adapters: Mapping[str, AdapterSpec], thing: Any) -> str:
+    if not adapters:
+        return "No adapter is installed. For environments of older libraries: pip install rlhub-legacy."
+    lacking = {name: listed(spec.lacks(thing)) for name, spec in adapters.items() if spec.lacks is not None}
+    others = [name for name in adapters if name not in lacking]
+    said = [f"{name} looked for {lacked}" for name, lacked in lacking.items()]
+    said += [f"there is also {listed(others)}"] if others else []
+    return f"Not found in it: {'; '.join(said)}." if lacking else f"Adapters: {listed(others)}."
 
 
 def adapters_of(hub: Hub, makes: str) -> dict[str, AdapterSpec]:

@@ -5,7 +5,7 @@ Environments have Gymnasium's own `EnvSpec` for this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -49,7 +49,9 @@ class AlgorithmSpec:
 class AdapterSpec:
     """A way to make foreign environment objects into `gymnasium.Env`, or foreign callbacks into `Callback`.
 
-    `matches` is a cheap duck-typing test; `entry_point` is called with the object and returns what the adapter `makes`.
+    `matches` is a cheap duck-typing test; `entry_point` is called with the object (and the options of `adapt`) and
+    returns what the adapter `makes`. `lacks` names what was looked for in an object and not found, for the error that
+    says why nothing recognises it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class AdapterSpec:
     matches: Callable[[object], bool]
     description: str
     makes: Literal["environment", "callback"] = "environment"
+    lacks: Callable[[object], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)

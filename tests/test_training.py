@@ -289,6 +289,55 @@ def test_an_environment_may_be_adapted_or_refused() -> None:
     assert rlhub.adapt(env) is env
 
 
+class Robot:
+    """A foreign environment."""
+
+    def drive(self) -> None: ...
+
+
+class Driven(gymnasium.Env[Any, Any]):
+    """It, adapted."""
+
+    def __init__(self, robot: Any, gears: int = 3) -> None:
+        self.robot, self.gears = robot, gears
+
+
+def adapting(*names: str) -> rlhub.Hub:
+    """Return a hub that adapts robots, as often as there are names."""
+
+    class Far:
+        @rlhub.hookimpl
+        def rlhub_adapters(self) -> Any:
+            for name in names:
+                yield rlhub.AdapterSpec(
+                    name,
+                    f"{__name__}:Driven",
+                    matches=lambda thing: hasattr(thing, "drive"),
+                    description="robots",
+                    lacks=lambda thing: [] if hasattr(thing, "drive") else ["drive()"],
+                )
+
+    return rlhub.Hub({"far": Far()}, discover=False)
+
+
+def test_an_adapter_takes_options_and_says_what_an_object_lacks() -> None:
+    adapted = rlhub.adapt(Robot(), gears=4, hub=adapting("far/one"))
+    assert isinstance(adapted, Driven)
+    assert adapted.gears == 4
+    with pytest.raises(rlhub.ConfigError, match=r"far/one has no option 'gear'\. Did you mean 'gears'\?"):
+        rlhub.adapt(Robot(), gear=4, hub=adapting("far/one"))
+    with pytest.raises(rlhub.EnvironmentContractError, match=r"Not found in it: far/one looked for drive\(\)\."):
+        rlhub.adapt(3, hub=adapting("far/one"))
+    two = adapting("far/one", "far/two")
+    with pytest.raises(
+        rlhub.EnvironmentContractError, match=r"far/one and far/two\. Say which: adapt\(…, by='far/one'"
+    ):
+        rlhub.adapt(Robot(), hub=two)
+    assert isinstance(rlhub.adapt(Robot(), by="far/two", hub=two), Driven)
+    with pytest.raises(rlhub.EnvironmentContractError, match="pip install rlhub-legacy"):
+        rlhub.adapt(Robot(), hub=rlhub.Hub({}, discover=False))
+
+
 def test_a_recipe_imports_nothing_that_is_not_installed(tmp_path: Path) -> None:
     train()
     Path("evil.py").write_text("from pathlib import Path\nPath('was_here').touch()\n")
