@@ -23,6 +23,7 @@ format: .venv/ready ## make the style right
 
 bench: .venv/bench ## speed and memory beside the libraries people use today; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/sb3_overhead.py
 	$(BIN)/python benchmarks/dqn_speed.py
 	$(BIN)/python benchmarks/policy_speed.py
 	$(BIN)/python benchmarks/continuous_speed.py

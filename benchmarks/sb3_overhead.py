@@ -4,8 +4,9 @@
 
 Both trainings run in one process and take turns, a window of a few seconds each, so that whatever else the machine does
 meets both. There is a case for every algorithm. The rlhub side is a whole `rlhub.train` with its records; the other is
-SB3 with its own environments and wrappers. `dqn_breakout` needs rlhub-atari and, for SB3's own wrappers only,
-`pip install opencv-python-headless`.
+SB3 with its own environments and wrappers. Breakout needs rlhub-atari and, for SB3's own wrappers only,
+`pip install opencv-python-headless`. Without `--case` all are measured, Breakout's environments alone as well, and a
+section of RESULTS.md is rewritten.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import numpy as np
 import sb3_contrib
 import stable_baselines3
 import torch
-from results import median, ratio
+from results import median, ratio, record
+from rlhub_sb3.vec_env import CollectorVecEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
@@ -30,6 +32,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 import rlhub_core as rlhub
 
+HEAD = "| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|"
 CASES: dict[str, dict[str, Any]] = {
     "ppo_cartpole": {
         "algorithm": "ppo",
@@ -64,7 +67,8 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ENDLESS = 10**9
 CARTPOLE, PENDULUM = "CartPole-v1", "Pendulum-v1"
-ROLLOUT = {"n_steps": 64, "batch_size": 128, "n_epochs": 4}
+STILL = {"learning_rate": 0.0}  # the policies stay what they are, so that both sides meet episodes of the same length
+ROLLOUT = STILL | {"n_steps": 64, "batch_size": 128, "n_epochs": 4}
 REPLAY = {"learning_starts": 500, "buffer_size": 20_000, "train_freq": 4, "gradient_steps": 1}
 
 
@@ -84,12 +88,12 @@ SMALL: dict[
 ] = {  # every algorithm in a small environment, where the hub's share of the time is greatest
     name: {"algorithm": name, "env": env, "num_envs": num_envs, "warm_up": 1_000, "config": config, "falling": {}}
     for name, env, num_envs, config in (
-        ("a2c", CARTPOLE, 8, {}),
+        ("a2c", CARTPOLE, 8, STILL),
         ("ppo", CARTPOLE, 8, ROLLOUT),
         ("trpo", CARTPOLE, 8, {"n_steps": 64, "batch_size": 128}),
         ("recurrent_ppo", CARTPOLE, 8, ROLLOUT),
         ("maskable_ppo", lambda: Masked(), 8, ROLLOUT),
-        ("ars", CARTPOLE, 1, {}),
+        ("ars", CARTPOLE, 1, STILL),
         ("dqn", CARTPOLE, 1, REPLAY),
         ("qrdqn", CARTPOLE, 1, REPLAY),
         ("ddpg", PENDULUM, 1, REPLAY),
@@ -107,15 +111,9 @@ class Plain:
     """SB3 alone, on its own vector environment, trained a window at a time."""
 
     def __init__(self, case: dict[str, Any]) -> None:
-        env: VecEnv
         name, atari = case["algorithm"], str(case["env"]).startswith("atari/")
-        if atari:
-            import ale_py
-
-            gymnasium.register_envs(ale_py)
-            env = VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", n_envs=case["num_envs"], seed=0), 4)
-        else:
-            env = make_vec_env(case["env"], n_envs=case["num_envs"], seed=0)
+        num_envs = case["num_envs"]
+        env = atari_alone(num_envs) if atari else make_vec_env(case["env"], n_envs=num_envs, seed=0)
         falling = {name: (lambda left, start=start: left * start) for name, start in case["falling"].items()}
         policy = "CnnPolicy" if atari else POLICIES.get(name, "MlpPolicy")
         called = NAMES.get(name, name.upper())
@@ -129,6 +127,14 @@ class Plain:
         with contextlib.suppress(WindowOver):
             self.model.learn(ENDLESS, callback=window, reset_num_timesteps=False)
         return window.rate
+
+
+def atari_alone(num_envs: int) -> VecEnv:
+    """Return SB3's own Breakout environments."""
+    import ale_py
+
+    gymnasium.register_envs(ale_py)
+    return VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", n_envs=num_envs, seed=0), 4)
 
 
 class WindowOver(Exception):
@@ -198,6 +204,11 @@ def overhead(name: str, pairs: int = 5, seconds: float = 2.0) -> dict[str, list[
     return turns.rates
 
 
+def row(name: str, rates: dict[str, list[float]]) -> str:
+    """Return a line of the table."""
+    return f"| {name} | {median(rates['rlhub'])} | {median(rates['plain'])} | {ratio(*rates.values())} |"
+
+
 def measured(
     cases: Mapping[str, Any], measure: Callable[[str, int, float], dict[str, list[float]]], seconds: float, threads: int
 ) -> tuple[argparse.Namespace, list[str]]:
@@ -212,11 +223,48 @@ def measured(
     rows = []
     for name in given.case or cases:
         rates = measure(name, given.pairs, given.seconds)
-        rows.append(f"| {name} | {median(rates['rlhub'])} | {median(rates['plain'])} | {ratio(*rates.values())} |")
+        rows.append(row(name, rates))
         print(rows[-1], flush=True)
     return given, rows
 
 
+def atari_environments(pairs: int, seconds: float) -> dict[str, list[float]]:
+    """Return the steps/s of Breakout × 8 without any learning: rlhub-atari's below SB3's VecEnv, and SB3's own."""
+    native = rlhub.make_vec("atari/Breakout-v0", 8)
+    ours = CollectorVecEnv(8, native.single_observation_space, native.single_action_space)
+    ours.collector = rlhub.Collector(native, 0, reward_clip=1.0, terminal_on_life_loss=True)
+    rates: dict[str, list[float]] = {"rlhub": [], "plain": []}
+    sides = ("rlhub", ours), ("plain", atari_alone(8))
+    for _, env in sides:
+        env.reset()
+    actions = np.random.default_rng(0).integers(4, size=(1_000, 8))
+    for _ in range(pairs):
+        for name, env in sides:
+            begun, steps = time.perf_counter(), 0
+            while time.perf_counter() - begun < seconds:
+                env.step(actions[steps % 1_000])
+                steps += 1
+            rates[name].append(8 * steps / (time.perf_counter() - begun))
+    return rates
+
+
+def main() -> None:
+    """Measure and record."""
+    print(HEAD)
+    given, rows = measured(CASES | SMALL, overhead, seconds=2.0, threads=1)
+    if given.case:
+        return
+    rates = atari_environments(given.pairs, given.seconds)
+    rows.append(row("Breakout × 8, no learning", rates))
+    note = (
+        f"Env steps/s, medians of {given.pairs} alternating windows of {given.seconds:g} s a side, {given.threads} "
+        "torch thread. The rlhub side is a whole `rlhub.train`; the other SB3 alone on its own vector environments. Small "
+        "cases: CartPole × 8 for algorithms with rollouts (learning rate 0, so that both sides meet episodes of one "
+        "length), CartPole or Pendulum × 1 for the others, where the hub's share of the time is greatest. Windows hold "
+        "whole rollouts, a second of recurrent_ppo's or TRPO's being few."
+    )
+    record("Speed: Stable-Baselines3 through rlhub beside itself", "\n".join([HEAD, *rows]) + f"\n\n{note}")
+
+
 if __name__ == "__main__":
-    print("| case | rlhub steps/s | plain SB3 steps/s | ratio, median [min–max] |\n|---|---|---|---|")
-    measured(CASES | SMALL, overhead, seconds=2.0, threads=1)
+    main()

@@ -27,6 +27,7 @@ from rlhub_core.errors import ConfigError, EnvironmentContractError
 from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
+from rlhub_core.side_by_side import SideBySide
 
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
@@ -87,7 +88,7 @@ class Collector:
         self._log = ActionLog()
         self._returns = np.zeros(self.num_envs)  # [B] of the running episodes
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
-        self._evidence = np.zeros(self.num_envs)  # [B] a digest of the rewards and ends of the running stretch
+        self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
@@ -154,7 +155,7 @@ class Collector:
                 terminated = terminated | lost
         if self._masks is not None:
             self._update_masks(info, ~ended)
-        if ended.any():
+        if np.count_nonzero(ended):
             self._end(ended)
         reward = raw_reward
         if self.reward_clip is not None:
@@ -196,7 +197,7 @@ class Collector:
             )
         alone = self.env.envs[env]
         return Collector(
-            SyncVectorEnv([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
+            SideBySide([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
             seed,
             reseed_every=self.reseed_every,
             reward_clip=self.reward_clip,
@@ -286,9 +287,9 @@ class Collector:
         self.first = ended = terminated | truncated
         self._returns += reward
         self._lengths += 1
-        self._evidence *= 0.999  # so that the order counts
-        self._evidence += reward
-        self._evidence += ended
+        if np.count_nonzero(ended):  # a fifth of the time of ended.any()
+            scores = self._returns[ended] + self._lengths[ended]
+            self._evidence[ended] = 0.999 * self._evidence[ended] + scores  # the factor, so that the order counts
         return ended
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from rlhub_core import config
 from rlhub_core.errors import (
@@ -24,6 +24,7 @@ from rlhub_core.errors import (
     listed,
 )
 from rlhub_core.hub import Hub, default_hub
+from rlhub_core.side_by_side import SideBySide
 from rlhub_core.specs import AdapterSpec
 
 Env = gymnasium.Env[Any, Any]
@@ -135,7 +136,7 @@ class EnvironmentSource:
             raise ConfigError(
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
             )
-        kind = SyncVectorEnv if vectorization_mode == "sync" else AsyncVectorEnv
+        kind = SideBySide if vectorization_mode == "sync" else AsyncVectorEnv
         makers = [lambda: self.make(render_mode)] * num_envs
         return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
 

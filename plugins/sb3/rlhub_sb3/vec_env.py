@@ -55,7 +55,7 @@ class CollectorVecEnv(VecEnv):
         transition = collector.step(self._actions.astype(self.action_space.dtype, copy=False))
         dones = transition.terminated | transition.truncated
         infos = _each(transition.info, self.num_envs) if self.tells_infos else self._nothing
-        if dones.any():
+        if np.count_nonzero(dones):  # a fifth of the time of dones.any()
             infos = list(infos)
             for env in np.flatnonzero(dones).tolist():
                 infos[env] = infos[env] | {
