@@ -12,14 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding"},
-    {"hookspecs", "state", "checkpoint", "config", "collector", "normalization", "memory", "sum_tree", "replay"},
+    {
+        *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
+        *("sum_tree", "replay"),
+    },
     {"hub", "envs", "evaluation"},
     {"experiment", "records", "provenance", "callbacks", "plugin", "parts", "run", "loop", "training"},
     {"media", "film", "curves", "doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"},
 ]
 SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
-    "collector": {"state", "normalization"},
+    "collector": {"state", "side_by_side", "normalization"},
     "normalization": {"state", "config"},
     "config": set(),
     "replay": {"memory", "sum_tree"},
