@@ -260,8 +260,8 @@ def main() -> None:
         f"Env steps/s, medians of {given.pairs} alternating windows of {given.seconds:g} s a side, {given.threads} "
         "torch thread. The rlhub side is a whole `rlhub.train`; the other SB3 alone on its own vector environments. "
         "Small cases: CartPole × 8 for algorithms with rollouts (learning rate 0, so that both sides meet episodes of "
-        "one length), CartPole or Pendulum × 1 for the others, where the hub's share of the time is greatest. Windows hold "
-        "whole rollouts, a second of recurrent_ppo's or TRPO's being few."
+        "one length), CartPole or Pendulum × 1 for the others, where the hub's share of the time is greatest. "
+        "Windows hold whole rollouts, a second of recurrent_ppo's or TRPO's being few."
     )
     record("Speed: Stable-Baselines3 through rlhub beside itself", "\n".join([HEAD, *rows]) + f"\n\n{note}")
 
