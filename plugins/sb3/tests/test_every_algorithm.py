@@ -206,7 +206,9 @@ def test_environment_that_tells_nothing_is_refused(settings, tmp_path):
 
 
 def test_hindsight_is_tested_wherever_it_is_offered():
-    offering = [name for name in NAMES if "her" in default_hub().load("algorithm", f"sb3/{name}").Config.__annotations__]
+    offering = [
+        name for name in NAMES if "her" in default_hub().load("algorithm", f"sb3/{name}").Config.__annotations__
+    ]
     assert sorted(offering) == sorted(OFF_POLICY)
 
 
