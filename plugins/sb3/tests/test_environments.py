@@ -18,7 +18,7 @@ class Random(gymnasium.Env):
     """Draws observations of any space; ends after `length` steps, by termination or truncation in turn."""
 
     def __init__(self, observation_space=None, action_space=None, length=5):
-        self.observation_space = observation_space or spaces.Box(-1, 1, (3,))
+        self.observation_space = spaces.Box(-1, 1, (3,)) if observation_space is None else observation_space
         self.action_space = action_space or spaces.Discrete(2)
         self.length, self.games = length, 0
 
