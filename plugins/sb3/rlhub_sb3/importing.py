@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from rlhub_sb3.archive import Archive
 from rlhub_sb3.saved_spaces import difference
 from rlhub_sb3.statistics import Statistics
 
-SHAPING = ("policy", "policy_kwargs", "ent_coef", "use_sde", "use_rms_prop")  # on which networks and optimisers depend
+SHAPING = ("policy", "policy_kwargs", "ent_coef", "use_sde")  # on which networks and optimisers depend
 
 
 def import_zip(
@@ -221,10 +222,20 @@ def _trusted(archive: Archive, name: str, attribute: str) -> Any:
         ConfigError: where it is anything else.
     """
     try:
-        schedule: Any = json_to_data(json.dumps({name: archive.data[attribute]}))[name]
+        with warnings.catch_warnings(record=True) as heard:  # SB3 leaves out some of what fails, with a warning
+            warnings.simplefilter("always")
+            unpickled = json_to_data(json.dumps({name: archive.data[attribute]}))
+        if name not in unpickled:
+            raise ValueError(" ".join(str(warning.message).rpartition("Exception: ")[2].strip() for warning in heard))
+    except Exception as error:
+        raise CheckpointError(
+            f"{name} of {archive.path} cannot be unpickled: {error}. Say its value: {name}=…."
+        ) from error
+    schedule = unpickled[name]
+    try:
         at = [float(schedule(left)) for left in (1.0, 0.75, 0.5, 0.25, 0.0)] if callable(schedule) else None
     except Exception as error:
-        raise CheckpointError(f"{name} of {archive.path} cannot be unpickled: {error!r}.") from error
+        raise CheckpointError(f"{name} of {archive.path} is a function that fails: {error!r}.") from error
     if at is None or any(abs(value - (at[0] + (at[-1] - at[0]) * i / 4)) > 1e-9 for i, value in enumerate(at)):
         raise ConfigError(f"{name} of {archive.path} is no constant or linear schedule; say it: {name}=….")
     return at[0] if at[0] == at[-1] else f"linear({at[0]!r}, {at[-1]!r}, {archive.total()})"

@@ -12,6 +12,7 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 
+from rlhub_core.errors import listed
 from rlhub_sb3.frame_replay import FrameReplayBuffer
 from rlhub_sb3.noise import noise_state, restore_noise
 
@@ -46,6 +47,25 @@ def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
     model.action_space.np_random.bit_generator.state = saved["action_space"]
     set_noise(model, {name: unpacked(matrix).to(model.device) for name, matrix in saved["noise"].items()})
     restore_noise(model.action_noise, saved["action_noise"])
+
+
+def set_parameters(model: BaseAlgorithm, parameters: Mapping[str, Any]) -> None:
+    """Give a model the state of its networks and optimisers, from another model.
+
+    Raises:
+        ValueError: for the state of others; RuntimeError by torch for other sizes.
+    """
+    wanted = model.get_parameters().keys()
+    if wanted != parameters.keys():
+        raise ValueError(f"there are {listed(parameters)}, and the model has {listed(wanted)}")
+    model.set_parameters(dict(parameters), device=model.device)
+    for name in wanted:
+        optimizer = recursive_getattr(model, name)
+        if isinstance(optimizer, th.optim.Optimizer):  # torch notices only at its first step
+            lacking = optimizer.defaults.keys() - optimizer.param_groups[0].keys()
+            if lacking:
+                kind = type(optimizer).__name__
+                raise ValueError(f"{name} is of another kind than {kind}: it has no {listed(lacking)}")
 
 
 def replay_state(buffer: Any) -> dict[str, Any]:

@@ -10,19 +10,8 @@ from gymnasium import Space, spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
 from rlhub_core import SpaceError
-from rlhub_core.errors import squeezed
 
 SMALLEST_IMAGE = 36  # pixels a side that the Nature network's three convolutions need
-GOAL = ("observation", "achieved_goal", "desired_goal")
-
-
-def check_goals(observation_space: Space[Any], owner: str) -> None:
-    """Raise SpaceError where hindsight cannot know what was reached and what was wanted."""
-    if not isinstance(observation_space, spaces.Dict) or not set(GOAL) <= set(observation_space.spaces):
-        raise SpaceError(
-            f"{owner}: hindsight needs Dict observations with {', '.join(GOAL)}, not {squeezed(observation_space)}. "
-            "Leave her out."
-        )
 
 
 def choices(action_space: Space[Any]) -> int:

@@ -61,7 +61,7 @@ class Statistics:
         try:
             return cls._of(path, saved.state)
         except (UnreadableError, ConfigError, AttributeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be used: {error}.") from error
+            raise CheckpointError(f"{path} cannot be used: {str(error).rstrip('.')}.") from error
 
     @classmethod
     def _of(cls, path: Path, facts: dict[str, Any]) -> Statistics:
