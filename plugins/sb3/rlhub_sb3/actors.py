@@ -28,7 +28,8 @@ class Greedy:
         if np.all(first):
             self._state = None  # so that another number of environments may begin
         more = {"action_masks": action_masks} if self.masked else {}
-        return self._algorithm._for_environment(self._actions(observations, first, **more))
+        actions = self._actions(observations, first, **more)
+        return actions.astype(self._algorithm.model.action_space.dtype, copy=False)
 
     def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
         return self._predicted(observations, first, deterministic=True, **more)

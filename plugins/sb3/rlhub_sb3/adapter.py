@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,6 @@ from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import Space
-from numpy.typing import NDArray
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
@@ -31,17 +29,15 @@ from rlhub_sb3 import hindsight, saving
 from rlhub_sb3.actors import Explorer, Greedy
 from rlhub_sb3.callbacks import Guests
 from rlhub_sb3.export import plain_model, without_env
-from rlhub_sb3.noise import action_noise, noise_state, vectorized
+from rlhub_sb3.noise import action_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
-from rlhub_sb3.pause import Pause, PausedError, undo
+from rlhub_sb3.pause import Pause, PausedError
 from rlhub_sb3.spaces import check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
 PAUSE_EVERY = 128  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
-REFUSALS = (  # raised by SB3
-    AssertionError, ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, MemoryError
-)  # fmt: skip
+REFUSALS = (AssertionError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)  # raised by SB3
 
 
 class SB3Algorithm:
@@ -177,7 +173,7 @@ class SB3Algorithm:
             self._model = self._build(saved["num_envs"])
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
-        self._remember(self._tensors(saved["memory"]))
+        self._remember(saving.unpacked(saved["memory"], self._device))
         has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
         self._replay_folder = folder if has_replay else None
 
@@ -192,8 +188,7 @@ class SB3Algorithm:
             tensors: others, by name.
             counters: attributes of the model, by name.
 
-        Raises:
-            ValueError, and what else SB3 and torch raise where something does not fit.
+        Raises what SB3 and torch raise where something does not fit.
         """
         self._provisional, self._model = False, self._build(num_envs)
         saving.set_parameters(self._model, parameters)
@@ -286,9 +281,8 @@ class SB3Algorithm:
     def _learn(self, pause: Pause, until: int) -> None:
         model = self._model
         pause.at = min(until, self.steps + PAUSE_EVERY)
-        if self.steps > 0 and (model.use_sde or model.action_noise is not None):
-            before = saving.noise(model), noise_state(model.action_noise), self._streams.state()
-            pause.undo = functools.partial(undo, model, self._streams, *before)
+        if self.steps > 0:
+            pause.remember(model, self._streams)
         with self._streams:
             self._schedules.apply(model, self.steps)
             with contextlib.suppress(PausedError), hindsight.explained(self._name):
@@ -300,15 +294,7 @@ class SB3Algorithm:
                 remaining = (until if over else self._total_steps) - self.steps
                 model.learn(remaining, callback=pause, log_interval=sys.maxsize, reset_num_timesteps=False)
 
-    def _tensors(self, tree: Any) -> Any:
-        if isinstance(tree, tuple):
-            return tuple(self._tensors(child) for child in tree)
-        return saving.unpacked(tree).to(self._device)
-
     def _read_replay(self) -> None:
         if self._replay_folder is not None:
             saving.restore_replay(self._model.replay_buffer, state.load(self._replay_folder, "replay"))  # type: ignore[attr-defined]
             self._replay_folder = None
-
-    def _for_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
-        return actions.astype(self._spaces[1].dtype, copy=False)

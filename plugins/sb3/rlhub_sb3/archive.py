@@ -8,6 +8,7 @@ import math
 import reprlib
 import sys
 import zipfile
+import zlib
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from rlhub_core import CheckpointError
 from rlhub_sb3.converting import alias, network, number_or_schedule, text, usual
 from rlhub_sb3.parameters import AS_SCHEDULE
 from rlhub_sb3.pickles import Made, Named, UnreadableError, check_depth, number, read
-from rlhub_sb3.saved_spaces import space_of
+from rlhub_sb3.saved_spaces import has_floats, space_of
 from rlhub_sb3.saving import COUNTERS
 from rlhub_sb3.tensors import tensors
 
@@ -71,26 +72,26 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: it is encrypted
             raise CheckpointError(f"{path} cannot be read as a zip: {error}.") from error
         if "data" not in members or "_stable_baselines3_version" not in members:
             raise CheckpointError(f"{path} is a zip, but none that a Stable-Baselines3 model has saved.")
         version = members["_stable_baselines3_version"].decode(errors="replace").strip()
         try:
             self.data: dict[str, Any] = check_depth(dict(json.loads(members["data"])))
-            self.version = tuple(int(number) for number in version.split(".")[:2])
-            read = {name.removesuffix(".pth"): tensors(raw) for name, raw in members.items() if name.endswith(".pth")}
-        except (ValueError, TypeError, RecursionError, UnreadableError) as error:
+            self.version = tuple(int(part) for part in version.split(".")[:2])
+            states = {name.removesuffix(".pth"): tensors(raw) for name, raw in members.items() if name.endswith(".pth")}
+            self.variables: dict[str, Any] = states.pop("pytorch_variables", {}) or {}
+            self.parameters: dict[str, Any] = states
+            if self.version < (2, 4):
+                self._without_target_network()
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, UnreadableError) as error:
             raise CheckpointError(f"{path} is damaged, or holds more than tensors: {error}.") from error
         if self.version < OLDEST:
             raise CheckpointError(
                 f"{path} was saved by Stable-Baselines3 {version}; 1.7 is the oldest that can be imported. Load it "
                 "with a newer one, and save it there."
             )
-        self.variables: dict[str, Any] = read.pop("pytorch_variables", {}) or {}
-        self.parameters: dict[str, Any] = read
-        if self.version < (2, 4):
-            self._without_target_network()
 
     def algorithm(self) -> str | None:
         """Return the full name of the algorithm; None where the policy is not one of Stable-Baselines3's."""
@@ -98,8 +99,8 @@ class Archive:
         if policy.module in OWN_POLICIES:
             return f"sb3/{OWN_POLICIES[policy.module]}"
         if policy.module == "stable_baselines3.td3.policies":  # DDPG is TD3 with one critic and without its noise
-            network = self.value("policy_kwargs")
-            one_critic = isinstance(network, dict) and network.get("n_critics") == 1
+            kwargs = self.value("policy_kwargs")
+            one_critic = isinstance(kwargs, dict) and kwargs.get("n_critics") == 1
             return "sb3/ddpg" if one_critic and not self.value("target_noise_clip") else "sb3/td3"
         if policy.module == "stable_baselines3.common.policies":
             return "sb3/trpo" if "cg_max_steps" in self.data else "sb3/ppo" if "clip_range" in self.data else "sb3/a2c"
@@ -158,7 +159,8 @@ class Archive:
 
         Beside its observations SB3 keeps the raw ones; where there is a replay buffer, also without it.
         """
-        if self.data.get("_last_original_obs") is None:
+        space = self.space("observation_space")
+        if self.data.get("_last_original_obs") is None or (space is not None and not has_floats(space)):
             return False
         return None if "replay_buffer_class" in self.data else True
 

@@ -28,6 +28,13 @@ def space_of(tree: Any) -> Space[Any]:
         raise UnreadableError(f"{tree.kind}: {error!r}") from error
 
 
+def has_floats(space: Space[Any]) -> bool:
+    """Return whether there is something in a space that is worth normalising."""
+    if isinstance(space, spaces.Dict):
+        return any(map(has_floats, space.values()))
+    return isinstance(space, spaces.Box) and space.dtype.kind == "f"
+
+
 def difference(saved: Space[Any], here: Space[Any]) -> str | None:
     """Return in which respect two spaces differ, or None where a model of the one fits the other."""
     if type(saved) is not type(here):
@@ -44,7 +51,7 @@ def difference(saved: Space[Any], here: Space[Any]) -> str | None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return bool(np.shape(one) == np.shape(other) and np.all(np.isclose(one, other) | (np.equal(one, other))))
+    return bool(np.shape(one) == np.shape(other) and np.all(np.isclose(one, other)))
 
 
 def _bounds(space: Any) -> NDArray[np.float64]:

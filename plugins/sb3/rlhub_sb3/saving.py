@@ -40,12 +40,12 @@ def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
     model.set_parameters(unpacked(saved["parameters"]), device=model.device)
     for name, tensor in saved["tensors"].items():
         if tensor is not None:
-            recursive_setattr(model, f"{name}.data", unpacked(tensor).to(model.device))
+            recursive_setattr(model, f"{name}.data", unpacked(tensor, model.device))
     for name, number in saved["counters"].items():
         setattr(model, name, number)
     model._last_episode_starts = saved["episode_starts"]
     model.action_space.np_random.bit_generator.state = saved["action_space"]
-    set_noise(model, {name: unpacked(matrix).to(model.device) for name, matrix in saved["noise"].items()})
+    set_noise(model, {name: unpacked(matrix, model.device) for name, matrix in saved["noise"].items()})
     restore_noise(model.action_noise, saved["action_noise"])
 
 
@@ -124,13 +124,13 @@ def packed(tree: Any) -> Any:
     return tree.item() if isinstance(tree, np.generic) else tree
 
 
-def unpacked(tree: Any) -> Any:
-    """Return what `packed` was given, tensors on the CPU with memory of their own."""
+def unpacked(tree: Any, device: th.device | str = "cpu") -> Any:
+    """Return what `packed` was given, tensors on a device with memory of their own."""
     if isinstance(tree, np.ndarray):
-        return th.tensor(tree)
+        return th.tensor(tree, device=device)
     if isinstance(tree, Mapping):
-        return {int(key) if key.isdecimal() else key: unpacked(child) for key, child in tree.items()}
-    return type(tree)(unpacked(child) for child in tree) if isinstance(tree, (list, tuple)) else tree
+        return {int(key) if key.isdecimal() else key: unpacked(child, device) for key, child in tree.items()}
+    return type(tree)(unpacked(child, device) for child in tree) if isinstance(tree, (list, tuple)) else tree
 
 
 def _noise_holder(model: BaseAlgorithm) -> Any:

@@ -82,6 +82,19 @@ def test_without_sb3_contrib_the_doctor_remarks_on_it_and_finds_nothing_wrong():
     assert "✓ plugin 'sb3': the other 8 on offer can be imported" in done.stdout
 
 
+def test_a_broken_sb3_contrib_is_no_missing_one():
+    code = (
+        "import sys, types; sys.modules['sb3_contrib'] = types.ModuleType('sb3_contrib');"
+        "from rlhub_core.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "info", "sb3/tqc"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (
+        "cannot be used\tsb3-contrib is installed but cannot be imported (ModuleNotFoundError: No module" in done.stdout
+    )
+    assert "Try: pip install --upgrade 'rlhub-sb3[contrib]'." in done.stdout
+
+
 def test_a_command_is_found_by_what_is_typed():
     for name in ("import-sb3", "sb3/import"):
         shown = CliRunner().invoke(app, ["info", name]).output.splitlines()
