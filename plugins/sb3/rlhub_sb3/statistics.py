@@ -92,14 +92,15 @@ class Statistics:
         Raises:
             SpaceError: where they are of observations of another shape.
         """
+        shapes = {key: seen.mean.shape for key, seen in self.observations.items()}
+        if shapes != {key: moments.mean.shape for key, moments in normalization.observation_moments.items()}:
+            told = shapes.get(WHOLE, shapes)
+            raise SpaceError(
+                f"{self.path} holds statistics of observations of shape {told}; {name} gives {squeezed(space)}. Name "
+                "the environment that the model was trained on, with its wrappers."
+            )
         for key, moments in normalization.observation_moments.items():
-            seen = self.observations[key]
-            if seen.mean.shape != moments.mean.shape:
-                raise SpaceError(
-                    f"{self.path} holds statistics of observations of shape {seen.mean.shape}; {name} gives "
-                    f"{squeezed(space)}. Name the environment that the model was trained on, with its wrappers."
-                )
-            _restore(moments, seen)
+            _restore(moments, self.observations[key])
         if normalization.return_moments is not None and self.returns is not None:
             _restore(normalization.return_moments, self.returns)
 

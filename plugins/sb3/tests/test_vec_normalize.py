@@ -177,6 +177,12 @@ def test_statistics_of_other_observations_are_refused(tmp_path):
     zipped = trained(PPO, tmp_path)[2]
     with pytest.raises(rlhub.SpaceError, match=r"holds statistics of observations of shape \(3,\); Wild gives Box\("):
         import_zip(zipped, Wild, normalization=pickled, folder=tmp_path / "run")
+    zipped, of_parts = trained(PPO, tmp_path, parts=True, norm_obs_keys=["place"])[2:]
+    with pytest.raises(rlhub.SpaceError, match=r"of shape \(3,\); <lambda> gives Dict\("):
+        import_zip(zipped, lambda: Wild(parts=True), normalization=pickled, folder=tmp_path / "run")
+    zipped = trained(PPO, tmp_path / "three")[2]
+    with pytest.raises(rlhub.ConfigError, match=r"keys are those of a Dict; observations are Box"):
+        import_zip(zipped, Wild, normalization=of_parts, folder=tmp_path / "run")
 
 
 CONFIG = {"sb3/ppo": {"n_steps": 32, "batch_size": 32}, "sb3/sac": {"buffer_size": 500, "learning_starts": 50}}
