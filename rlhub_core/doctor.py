@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from rlhub_core.errors import listed
+from rlhub_core.errors import MissingExtraError, listed
 from rlhub_core.hookspecs import GROUP
 from rlhub_core.hub import KINDS, Hub, Plugin
 from rlhub_core.specs import load_target
@@ -133,30 +133,37 @@ def _told_by_metadata(plugin: Plugin) -> bool:
 
 
 def _targets(hub: Hub) -> Iterator[Finding]:
-    """Import every target of every plugin that loads."""
+    """Import every target of every plugin that loads; an extra that is left out is no fault."""
     for name, plugin in hub.plugins().items():
-        loaded = 0
+        loaded, failed = 0, False
+        lacking: dict[tuple[str, str], list[str]] = {}  # what is wrong, its cure -> names
         for kind in KINDS:
             for full, spec in (plugin.offers or {})[kind].items():
-                problem = _unloadable(spec)
-                if problem:
-                    yield Finding(
-                        "wrong", f"{kind} {full} cannot be loaded: {problem}", f"pip install {plugin.distribution}"
-                    )
-                else:
+                error = _unloadable(spec)
+                if error is None:
                     loaded += 1
-        if loaded and loaded == sum(map(len, (plugin.offers or {}).values())):
-            yield Finding("good", f"plugin {name!r}: all {loaded} on offer can be imported")
+                elif isinstance(error, MissingExtraError):
+                    lacking.setdefault((error.problem, error.cure), []).append(full)
+                else:
+                    failed = True
+                    text = f"{kind} {full} cannot be loaded: {type(error).__name__}: {error}"
+                    yield Finding("wrong", text, f"pip install {plugin.distribution}")
+        for (problem, cure), names in lacking.items():
+            yield Finding("note", f"plugin {name!r} {problem}, for {listed(names)}", cure)
+        if loaded and not failed:
+            which = "the other" if lacking else "all"
+            yield Finding("good", f"plugin {name!r}: {which} {loaded} on offer can be imported")
 
 
-def _unloadable(spec: Any) -> str:
+def _unloadable(spec: Any) -> BaseException | None:
+    """Return why a target of an offer cannot be imported."""
     for target in (spec.entry_point, getattr(spec, "vector_entry_point", None)):
         try:
             if isinstance(target, str):
                 load_target(target)
         except (Exception, SystemExit) as error:
-            return f"{type(error).__name__}: {error}"
-    return ""
+            return error
+    return None
 
 
 def counted(plugin: Plugin) -> str:

@@ -18,6 +18,19 @@ class PluginError(RlhubError):
     """An installed plugin that cannot be used, with cause and cure."""
 
 
+class MissingExtraError(PluginError):
+    """A part of a plugin whose optional dependency is not installed, which is nobody's fault.
+
+    Args:
+        needed: the distribution that is missing, "sb3-contrib".
+        extra: what brings it, "rlhub-sb3[contrib]".
+    """
+
+    def __init__(self, needed: str, extra: str) -> None:
+        self.problem, self.cure = f"needs {needed}, which is not installed", f"pip install '{extra}'"
+        super().__init__(f"This {self.problem}. Try: {self.cure}.")
+
+
 class ConfigError(RlhubError):
     """A hyper-parameter or option of a wrong name, type or range."""
 

@@ -15,13 +15,13 @@ from gymnasium.envs.registration import EnvSpec
 from rlhub_core import config
 from rlhub_core.doctor import Finding, counted
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, NotFoundError, RlhubError, did_you_mean, listed
+from rlhub_core.errors import ConfigError, NotFoundError, PluginError, RlhubError, did_you_mean, listed
 from rlhub_core.hub import KINDS, Hub, default_hub
 from rlhub_core.normalization import Normalize
 from rlhub_core.parts import presets
 from rlhub_core.records import read_metric_names
 from rlhub_core.run import Run
-from rlhub_core.specs import AlgorithmSpec, load_target
+from rlhub_core.specs import AlgorithmSpec, CommandSpec, load_target
 
 LAST = 20  # training episodes in the mean that is shown at the end
 MANY = 12  # environments of one plugin, beyond which they are shown as names only
@@ -80,7 +80,7 @@ def info(name: str) -> None:
 
     Raises:
         NotFoundError: where nothing does.
-        PluginError: where its plugin is broken.
+        PluginError: where its plugin is broken; a target that alone cannot be imported is shown without its arguments.
     """
     if name == "normalize":
         block(
@@ -88,6 +88,7 @@ def info(name: str) -> None:
         )
         _parameters("setting", Normalize)
     hub = default_hub()
+    name = _typed(hub).get(name, name)
     bearers = [(kind, full) for kind in KINDS for full in hub.offers(kind) if name in (full, full.partition("/")[2])]
     if not bearers and name != "normalize":
         _gymnasium_info(hub, name)
@@ -98,26 +99,37 @@ def info(name: str) -> None:
         if isinstance(spec, EnvSpec):
             _environment(full, spec, facts)
             continue
-        target = hub.load(kind, full)
         facts["implemented by"] = spec.entry_point
         if isinstance(spec, AlgorithmSpec):
-            _algorithm(spec, target, facts)
-        else:
-            block(full, facts)
-            if kind != "adapter":
-                _parameters("argument", target, skip=1 if kind == "wrapper" else 0)
+            facts |= _algorithm_facts(spec)
+        if isinstance(spec, CommandSpec):
+            facts["help"] = f"rlhub {spec.typed} --help"
+        try:
+            target = hub.load(kind, full)
+        except PluginError as error:  # what is known without it is shown nevertheless
+            block(full, {**facts, "cannot be used": str(error)})
+            continue
+        block(full, facts)
+        if isinstance(spec, AlgorithmSpec):
+            _parameters("hyper-parameter", target.Config)
+        elif kind != "adapter":
+            _parameters("argument", target, skip=1 if kind == "wrapper" else 0)
 
 
-def _algorithm(spec: AlgorithmSpec, target: Any, facts: Mapping[str, str]) -> None:
+def _typed(hub: Hub) -> dict[str, str]:
+    """Return the names of commands by what a user types for them."""
+    return {spec.typed: spec.name for spec in hub.offers("command").values()}
+
+
+def _algorithm_facts(spec: AlgorithmSpec) -> dict[str, str]:
+    """Return what is known of an algorithm without importing it."""
     shipped = [f"{preset} ({listed(places)})" for preset, places in presets(spec).items()]
-    more = {
+    return {
         "observations": " or ".join(spec.observation_spaces),
         "actions": " or ".join(spec.action_spaces),
         "resume": "exact" if spec.exact_resume else "warm",
         "presets": ", ".join(shipped) or "none",
     }
-    block(spec.name, {**facts, **more})
-    _parameters("hyper-parameter", target.Config)
 
 
 def _environment(name: str, spec: EnvSpec, facts: Mapping[str, str]) -> None:
@@ -155,7 +167,7 @@ def _gymnasium_info(hub: Hub, name: str) -> None:
     try:
         spec = gymnasium.spec(name)
     except (gymnasium.error.Error, ModuleNotFoundError):
-        known = [full for kind in KINDS for full in hub.offers(kind)]
+        known = [*_typed(hub), *(full for kind in KINDS for full in hub.offers(kind))]
         hint = did_you_mean(name, [*known, *gymnasium.registry])
         if not hint and "/" in name and provider is None:
             hint = f" If a package offers it: pip install rlhub-{name.partition('/')[0]}."

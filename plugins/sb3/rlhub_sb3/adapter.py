@@ -9,42 +9,35 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch as th
 from gymnasium import Space
-from numpy.typing import NDArray
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.save_util import recursive_setattr
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
-from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
-from rlhub_core.collector import has_method
-from rlhub_sb3 import saving
+from rlhub_core import Actor, Collector, ConfigError, Progress, state
+from rlhub_sb3 import hindsight, saving
+from rlhub_sb3.actors import Explorer, Greedy
 from rlhub_sb3.callbacks import Guests
 from rlhub_sb3.export import plain_model, without_env
-from rlhub_sb3.noise import action_noise, noise_state, restore_noise, vectorized
+from rlhub_sb3.noise import action_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
-from rlhub_sb3.spaces import check_goals, check_spaces, policy_for
+from rlhub_sb3.pause import Pause, PausedError
+from rlhub_sb3.spaces import check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
 PAUSE_EVERY = 128  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
-REFUSALS = (  # raised by SB3
-    AssertionError, ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, MemoryError
-)  # fmt: skip
+REFUSALS = (AssertionError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)  # raised by SB3
 
 
 class SB3Algorithm:
@@ -122,7 +115,7 @@ class SB3Algorithm:
         if self.steps >= until:
             return
         self._attach(collector)
-        pause = _Pause(self._schedules, self.guests)
+        pause = Pause(self._schedules, self.guests)
         while self.steps < until and not self.guests.stopped_by:
             self._learn(pause, until)
             metrics = {name: float(number) for name, number in self._model.logger.name_to_value.items()}
@@ -131,7 +124,7 @@ class SB3Algorithm:
 
     def actor(self, *, explore: bool = False) -> Actor:
         """Return a new actor; with `explore` it draws from generators of its own, as SB3 does in training."""
-        return _Explorer(self, self._seed) if explore else _Greedy(self)
+        return Explorer(self, self._seed) if explore else Greedy(self)
 
     def to_sb3(self, env: Any = None) -> BaseAlgorithm:
         """Return a copy as a model of plain Stable-Baselines3: `predict`, `learn` and `save` are SB3's own.
@@ -180,7 +173,7 @@ class SB3Algorithm:
             self._model = self._build(saved["num_envs"])
         saving.restore_model(self._model, saved)
         self._streams.restore(saved["streams"])
-        self._remember(self._tensors(saved["memory"]))
+        self._remember(saving.unpacked(saved["memory"], self._device))
         has_replay = getattr(self._model, "replay_buffer", None) is not None and not self._provisional
         self._replay_folder = folder if has_replay else None
 
@@ -194,9 +187,11 @@ class SB3Algorithm:
             parameters: the state of each network and optimiser, as `model.get_parameters` gives them.
             tensors: others, by name.
             counters: attributes of the model, by name.
+
+        Raises what SB3 and torch raise where something does not fit.
         """
         self._provisional, self._model = False, self._build(num_envs)
-        self._model.set_parameters(parameters, device=self._device)
+        saving.set_parameters(self._model, parameters)
         for name, tensor in tensors.items():
             if tensor is not None:
                 recursive_setattr(self._model, f"{name}.data", tensor.to(self._device))
@@ -250,7 +245,7 @@ class SB3Algorithm:
             if self._provisional:  # it makes an object a place, which takes seconds
                 settings["buffer_size"] = min(100, settings["buffer_size"])
         if settings.get("replay_buffer_class") is HerReplayBuffer:
-            check_goals(observation_space, self._name)
+            hindsight.check_goals(observation_space, self._name)
         return settings
 
     def _attach(self, collector: Collector) -> None:
@@ -278,38 +273,19 @@ class SB3Algorithm:
             )
         buffer = getattr(model, "replay_buffer", None)
         if isinstance(buffer, HerReplayBuffer):
-            self._attach_hindsight(buffer, env, collector)
+            hindsight.attach(buffer, env, collector, self._name)
         model._last_obs = model.env.reset()  # type: ignore[assignment]
         starts = model._last_episode_starts  # a lost life may have started an episode in the learning view only
         model._last_episode_starts = collector.first.copy() if starts is None else starts | collector.first
 
-    def _attach_hindsight(self, buffer: HerReplayBuffer, env: CollectorVecEnv, collector: Collector) -> None:
-        if not has_method(collector.env, "compute_reward"):
-            raise EnvironmentContractError(
-                f"{self._name}: hindsight needs an environment with a method "
-                f"compute_reward(achieved_goal, desired_goal, info); {collector.env} has none. Leave her out."
-            )
-        normalization = collector.normalization
-        goals = {"achieved_goal", "desired_goal"}
-        if normalization and (normalization.return_moments or goals & normalization.observation_moments.keys()):
-            raise ConfigError(
-                f"{self._name}: hindsight computes rewards from goals as the environment gives them. Normalise neither "
-                "rewards nor goals: normalize=observations,keys=[observation]."
-            )
-        env.tells_infos = buffer.copy_info_dict
-        if (collector.first & (buffer._current_ep_start != buffer.pos)).any():  # the episodes it knows were left
-            with warnings.catch_warnings(action="ignore"):
-                buffer.truncate_last_trajectory()
-
-    def _learn(self, pause: _Pause, until: int) -> None:
+    def _learn(self, pause: Pause, until: int) -> None:
         model = self._model
         pause.at = min(until, self.steps + PAUSE_EVERY)
-        if self.steps > 0 and (model.use_sde or model.action_noise is not None):
-            before = saving.noise(model), noise_state(model.action_noise), self._streams.state()
-            pause.undo = functools.partial(_undo, model, self._streams, *before)
+        if self.steps > 0:
+            pause.remember(model, self._streams)
         with self._streams:
             self._schedules.apply(model, self.steps)
-            with contextlib.suppress(_PausedError), self._explained():
+            with contextlib.suppress(PausedError), hindsight.explained(self._name):
                 # SB3 measures its progress by the total it is given: a run that is made longer keeps its first one,
                 # and has its exploration at the end from there on
                 over = self.steps >= self._total_steps
@@ -318,131 +294,7 @@ class SB3Algorithm:
                 remaining = (until if over else self._total_steps) - self.steps
                 model.learn(remaining, callback=pause, log_interval=sys.maxsize, reset_num_timesteps=False)
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Raise as ConfigError what hindsight says where learning begins before the first episode has ended."""
-        try:
-            yield
-        except RuntimeError as error:
-            if "before the end of the first episode" not in str(error):
-                raise
-            raise ConfigError(f"{self._name}: {error}") from error
-
-    def _tensors(self, tree: Any) -> Any:
-        if isinstance(tree, tuple):
-            return tuple(self._tensors(child) for child in tree)
-        return saving.unpacked(tree).to(self._device)
-
     def _read_replay(self) -> None:
         if self._replay_folder is not None:
             saving.restore_replay(self._model.replay_buffer, state.load(self._replay_folder, "replay"))  # type: ignore[attr-defined]
             self._replay_folder = None
-
-    def _for_environment(self, actions: NDArray[Any]) -> NDArray[Any]:
-        return actions.astype(self._spaces[1].dtype, copy=False)
-
-
-class _PausedError(Exception):
-    """Leaves `learn` where a rollout begins."""
-
-
-class _Pause(BaseCallback):
-    """Leaves `learn` at the first rollout that begins at step `at` or later; puts schedules in force."""
-
-    at = 0
-    undo: Callable[[], None] | None = None  # called once, at the first rollout after coming back
-
-    def __init__(self, schedules: Schedules, guests: Guests) -> None:
-        super().__init__()
-        self._schedules, self._guests = schedules, guests
-        self._calls = bool(guests.callbacks)
-
-    def _init_callback(self) -> None:
-        self._guests.init_callback(self.model)
-
-    def _on_training_start(self) -> None:
-        self._guests.on_training_start(self.locals, self.globals)
-
-    def _on_rollout_start(self) -> None:
-        if self.undo is not None:
-            self.undo()
-            self.undo = None
-        if self.model.num_timesteps >= self.at or self._guests.stopped_by:
-            raise _PausedError
-        self._guests.on_rollout_start()
-
-    def _on_step(self) -> bool:
-        if self._calls:
-            self._guests.on_step()  # False ends the run when this rollout is whole; `learn` would leave it
-        return True
-
-    def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        if self._calls:
-            self._guests.update_locals(locals_)
-
-    def _on_rollout_end(self) -> None:
-        self._guests.on_rollout_end()
-        self._schedules.apply(self.model, self.model.num_timesteps)
-
-
-def _undo(
-    model: BaseAlgorithm, streams: Streams, noise: dict[str, th.Tensor], remembered: Any, generators: dict[str, Any]
-) -> None:
-    """Undo what coming back to `learn` did: action noise begins anew, and gSDE draws before a rollout is announced."""
-    saving.set_noise(model, noise)
-    restore_noise(model.action_noise, remembered)
-    streams.restore(generators)
-
-
-class _Greedy:
-    """Acts by the mode of the policy; where that is recurrent, it remembers the running episodes."""
-
-    def __init__(self, algorithm: SB3Algorithm) -> None:
-        self.masked = algorithm._masked
-        self._algorithm = algorithm
-        self._state: Any = None  # of a recurrent policy
-
-    def __call__(self, observations: Any, first: NDArray[np.bool_], action_masks: Any = None) -> Any:
-        if np.all(first):
-            self._state = None  # so that another number of environments may begin
-        more = {"action_masks": action_masks} if self.masked else {}
-        return self._algorithm._for_environment(self._actions(observations, first, **more))
-
-    def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
-        return self._predicted(observations, first, deterministic=True, **more)
-
-    def _predicted(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
-        predict = self._algorithm.model.predict
-        actions, self._state = predict(observations, state=self._state, episode_start=first, **more)
-        return actions
-
-
-class _Explorer(_Greedy):
-    """Acts as in training, with generators and action noise of its own."""
-
-    def __init__(self, algorithm: SB3Algorithm, seed: int) -> None:
-        super().__init__(algorithm)
-        own = random.Random(f"{seed}/explorer").getrandbits(31)
-        self._streams, self._samples = Streams(own, algorithm.model.device), np.random.default_rng(own)
-        self._noises: list[ActionNoise] = []  # of each environment
-
-    def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
-        model = self._algorithm.model
-        space = model.action_space
-        trainings, space._np_random = space._np_random, self._samples
-        try:
-            with self._streams:
-                actions = self._predicted(observations, first, deterministic=False, **more)
-                return actions if model.action_noise is None else self._noisy(actions, first)
-        finally:
-            space._np_random = trainings
-
-    def _noisy(self, actions: NDArray[Any], first: NDArray[np.bool_]) -> NDArray[Any]:
-        policy, noise = self._algorithm.model.policy, self._algorithm.model.action_noise
-        if len(self._noises) != len(actions):
-            self._noises = [copy.deepcopy(getattr(noise, "base_noise", noise)) for _ in actions]  # type: ignore[misc]
-        for each, begins in zip(self._noises, first, strict=True):
-            if begins:
-                each.reset()
-        noisy = policy.scale_action(actions) + np.stack([each() for each in self._noises])
-        return policy.unscale_action(np.clip(noisy, -1, 1))

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import reprlib
+import sys
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from gymnasium import Space
 
 from rlhub_core import CheckpointError
-from rlhub_sb3.parameters import AS_SCHEDULE, IMPORTED
-from rlhub_sb3.pickles import Made, Named, UnreadableError, numbers, read, tensors
+from rlhub_sb3.converting import alias, network, number_or_schedule, text, usual
+from rlhub_sb3.parameters import AS_SCHEDULE
+from rlhub_sb3.pickles import Made, Named, UnreadableError, check_depth, number, read
+from rlhub_sb3.saved_spaces import has_floats, space_of
+from rlhub_sb3.saving import COUNTERS
+from rlhub_sb3.tensors import tensors
 
 OLDEST = (1, 7)  # version whose networks have the names of today's
 PICKLED = ":serialized:"
 ABSENT = object()  # what a file does not say
+MAKE_FUNCTIONS = ("cloudpickle", "functools")
 OWN_POLICIES = {  # module of the policy -> algorithm; the others share policies
     "stable_baselines3.dqn.policies": "dqn",
     "stable_baselines3.sac.policies": "sac",
@@ -27,7 +38,17 @@ OWN_POLICIES = {  # module of the policy -> algorithm; the others share policies
     "sb3_contrib.qrdqn.policies": "qrdqn",
     "sb3_contrib.tqc.policies": "tqc",
 }
-USUAL_BUFFERS = ("stable_baselines3.common.buffers", "sb3_contrib.common.")  # chosen by the algorithm itself
+LEAST = {"num_timesteps": 0, "n_envs": 1} | dict.fromkeys(("_n_updates", "_episode_num", "_n_calls", "seed"), 0)
+MOST = 10**12 - 1  # that a count may be; a checkpoint is named by its step in twelve digits
+DAMAGED = Made(Named("", "damaged"), ())  # what a file says that cannot be read
+
+
+class Hidden(NamedTuple):
+    """A hyper-parameter that cannot be read as data."""
+
+    attribute: str  # of the model
+    reason: str  # "is damaged"
+    is_function: bool = False  # of SB3's progress, that unpickling would give here
 
 
 class Archive:
@@ -51,26 +72,26 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: it is encrypted
             raise CheckpointError(f"{path} cannot be read as a zip: {error}.") from error
         if "data" not in members or "_stable_baselines3_version" not in members:
             raise CheckpointError(f"{path} is a zip, but none that a Stable-Baselines3 model has saved.")
         version = members["_stable_baselines3_version"].decode(errors="replace").strip()
         try:
-            self.data: dict[str, Any] = dict(json.loads(members["data"]))
-            self.version = tuple(int(number) for number in version.split(".")[:2])
-            read = {name.removesuffix(".pth"): tensors(raw) for name, raw in members.items() if name.endswith(".pth")}
-        except (ValueError, TypeError, UnreadableError) as error:
+            self.data: dict[str, Any] = check_depth(dict(json.loads(members["data"])))
+            self.version = tuple(int(part) for part in version.split(".")[:2])
+            states = {name.removesuffix(".pth"): tensors(raw) for name, raw in members.items() if name.endswith(".pth")}
+            self.variables: dict[str, Any] = states.pop("pytorch_variables", {}) or {}
+            self.parameters: dict[str, Any] = states
+            if self.version < (2, 4):
+                self._without_target_network()
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, UnreadableError) as error:
             raise CheckpointError(f"{path} is damaged, or holds more than tensors: {error}.") from error
         if self.version < OLDEST:
             raise CheckpointError(
                 f"{path} was saved by Stable-Baselines3 {version}; 1.7 is the oldest that can be imported. Load it "
                 "with a newer one, and save it there."
             )
-        self.variables: dict[str, Any] = read.pop("pytorch_variables", {}) or {}
-        self.parameters: dict[str, Any] = read
-        if self.version < (2, 4):
-            self._without_target_network()
 
     def algorithm(self) -> str | None:
         """Return the full name of the algorithm; None where the policy is not one of Stable-Baselines3's."""
@@ -78,8 +99,8 @@ class Archive:
         if policy.module in OWN_POLICIES:
             return f"sb3/{OWN_POLICIES[policy.module]}"
         if policy.module == "stable_baselines3.td3.policies":  # DDPG is TD3 with one critic and without its noise
-            network = self.value("policy_kwargs")
-            one_critic = isinstance(network, dict) and network.get("n_critics") == 1
+            kwargs = self.value("policy_kwargs")
+            one_critic = isinstance(kwargs, dict) and kwargs.get("n_critics") == 1
             return "sb3/ddpg" if one_critic and not self.value("target_noise_clip") else "sb3/td3"
         if policy.module == "stable_baselines3.common.policies":
             return "sb3/trpo" if "cg_max_steps" in self.data else "sb3/ppo" if "clip_range" in self.data else "sb3/a2c"
@@ -90,54 +111,118 @@ class Archive:
         named = self.value("policy_class")
         return named if isinstance(named, Named) else Named("", "")
 
-    def count(self, name: str, least: int) -> int:
-        """Return an attribute that counts something, or `least` where there is none."""
-        number = self.data.get(name)
-        return max(least, number) if isinstance(number, int) else least
+    def count(self, name: str) -> int:
+        """Return an attribute that counts something, or the least it can be where there is none.
+
+        Raises:
+            CheckpointError: where it is no such count.
+        """
+        least = LEAST[name]
+        if name not in self.data or (name == "seed" and self.data[name] is None):
+            return least
+        counted = self._plain(name)
+        whole = isinstance(counted, int) or (isinstance(counted, float) and counted.is_integer())
+        if not whole or isinstance(counted, bool) or not least <= counted <= MOST:
+            raise self._wrong(name, f"a whole number from {least} to {MOST:,}")
+        return int(counted)
+
+    def counters(self) -> dict[str, float]:
+        """Return how far the model has come, by attribute.
+
+        Raises:
+            CheckpointError: where one cannot be.
+        """
+        found: dict[str, float] = {}
+        for name in COUNTERS:
+            if name in LEAST and name in self.data:
+                found[name] = self.count(name)
+            elif name in self.data:
+                share = self._plain(name)  # of exploration, or of what is left; less than 0 where SB3 overshoots
+                if not isinstance(share, (int, float)) or isinstance(share, bool) or not -MOST < share <= 1:
+                    raise self._wrong(name, "a number of at most 1")
+                found[name] = share
+        return found
+
+    def total(self) -> int:
+        """Return the env steps over which the model's schedules run, at least 1; SB3 takes fractions, too.
+
+        Raises:
+            CheckpointError: where it is no number of steps.
+        """
+        steps = self._plain("_total_timesteps") if "_total_timesteps" in self.data else 0
+        if not isinstance(steps, (int, float)) or isinstance(steps, bool) or not 0 <= steps <= MOST:
+            raise self._wrong("_total_timesteps", f"a number from 0 to {MOST:,}")
+        return max(1, math.ceil(steps))
+
+    def normalized(self) -> bool | None:
+        """Return whether the model was trained under `VecNormalize`; None where the file does not tell.
+
+        Beside its observations SB3 keeps the raw ones; where there is a replay buffer, also without it.
+        """
+        space = self.space("observation_space")
+        if self.data.get("_last_original_obs") is None or (space is not None and not has_floats(space)):
+            return False
+        return None if "replay_buffer_class" in self.data else True
 
     def value(self, name: str) -> Any:
-        """Return an attribute of the model: a plain value, a `Named`, a `Made`, or `ABSENT`."""
+        """Return an attribute of the model: a plain value, a `Named`, a `Made`, `DAMAGED`, or `ABSENT`."""
         value = self.data.get(name, ABSENT)
         if isinstance(value, dict) and PICKLED in value:
             try:
-                return read(base64.b64decode(value[PICKLED]))
-            except UnreadableError:
-                return Made(Named("", "unreadable"), ())
+                return read(base64.b64decode(value[PICKLED], validate=True))
+            except (UnreadableError, TypeError, ValueError):
+                return DAMAGED
         return value
 
-    def action_bounds(self) -> tuple[Any, Any] | None:
-        """Return the lowest and highest actions of a Box [n]; None where the actions are another space's."""
-        space = self.value("action_space")
-        if not isinstance(space, Made) or space.kind != "Box" or not isinstance(space.state, dict):
-            return None
+    def space(self, name: str) -> Space[Any] | None:
+        """Return "observation_space" or "action_space"; None where it cannot be read."""
         try:
-            return numbers(space.state.get("low")), numbers(space.state.get("high"))
+            return space_of(self.value(name))
         except UnreadableError:
             return None
 
-    def hyper_parameters(self, kind: Any) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return what can be read of an algorithm's hyper-parameters, and what cannot: name -> attribute.
+    def hyper_parameters(self, kind: Any) -> tuple[dict[str, Any], dict[str, Hidden]]:
+        """Return what can be read of an algorithm's hyper-parameters, and what cannot, by name.
 
         Args:
             kind: the algorithm's class.
         """
         known: dict[str, Any] = {}
-        hidden: dict[str, str] = {}
+        hidden: dict[str, Hidden] = {}
         for field in fields(kind.Config):
             attribute = _attribute(field.name)
             try:
                 value = self._converted(field.name, self.value(attribute), kind)
-            except (UnreadableError, TypeError, AttributeError, KeyError, ValueError):  # or of a shape nobody writes
-                hidden[field.name] = attribute
+            except (UnreadableError, TypeError, AttributeError, KeyError, ValueError, OverflowError) as error:
+                hidden[field.name] = self._hidden(field.name, attribute, error)
                 continue
             if value is not ABSENT:
                 known[field.name] = value
         return known, hidden
 
+    def _hidden(self, name: str, attribute: str, error: Exception) -> Hidden:
+        """Return why a hyper-parameter cannot be read."""
+        value = self.value(attribute)
+        while isinstance(value, Made) and value.kind == "FloatSchedule" and isinstance(value.state, dict):
+            value = value.state.get("value_schedule")
+        maker = value
+        while isinstance(maker, Made):
+            maker = maker.maker
+        if value is DAMAGED:
+            return Hidden(attribute, "is damaged")
+        if not isinstance(maker, Named):
+            reason = str(error) if isinstance(error, UnreadableError) else type(error).__name__
+            return Hidden(attribute, f"is nothing that Stable-Baselines3 writes ({reason})")
+        package = maker.module.split(".")[0]
+        foreign = name not in AS_SCHEDULE or (package in sys.stdlib_module_names and package not in MAKE_FUNCTIONS)
+        if foreign or not _installed(package):
+            return Hidden(attribute, f"is made by {maker}" + ("" if foreign else ", which is not installed"))
+        return Hidden(attribute, "is a function", is_function=True)
+
     def _converted(self, name: str, value: Any, kind: Any) -> Any:
         """Return a hyper-parameter as rlhub writes it."""
         if name == "policy":
-            return _alias(kind, self.policy())
+            return alias(kind, self.policy())
         if name == "her":
             return self._buffer() == "HerReplayBuffer"
         if name == "replay_buffer_kwargs" and self._buffer() == "NStepReplayBuffer":  # which SB3 gives them
@@ -145,12 +230,23 @@ class Archive:
         if value is ABSENT:
             return ABSENT
         if name.endswith("_buffer_class"):
-            return None if value is None or _usual(value) else _text(value)
+            return None if value is None or usual(value) else text(value)
         if name == "policy_kwargs":
-            return _network(value)
-        if isinstance(value, Made):
-            return _number_or_schedule(value, self.count("_total_timesteps", 1))
-        return value
+            return network(value)
+        if isinstance(value, Named):
+            raise UnreadableError(f"{value}, by name")
+        return number_or_schedule(value, self.total()) if isinstance(value, Made) else text(value)
+
+    def _plain(self, name: str) -> Any:
+        """Return an attribute that is a number, if need be of numpy; None where it is anything else."""
+        try:
+            return number(self.value(name))
+        except UnreadableError:
+            return None
+
+    def _wrong(self, name: str, wanted: str) -> CheckpointError:
+        written = reprlib.repr(self.data[name])
+        return CheckpointError(f"{self.path} is damaged: its {name} is {written}, and can only be {wanted}.")
 
     def _buffer(self) -> str:
         return getattr(self.value("replay_buffer_class"), "name", "")
@@ -163,97 +259,13 @@ class Archive:
             groups[0]["params"] = groups[0]["params"][: len(groups[0]["params"]) // 2]
 
 
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def _attribute(name: str) -> str:
     """Return the attribute in which a model keeps a hyper-parameter."""
     return AS_SCHEDULE[name] if name == "delta_std" else "policy_class" if name == "policy" else name
-
-
-def _alias(kind: Any, policy: Named) -> str:
-    for alias, known in kind._model_class.policy_aliases.items():
-        if (known.__module__, known.__name__) == policy:
-            return str(alias)
-    raise UnreadableError(f"{policy} is no policy of Stable-Baselines3")
-
-
-def _usual(value: Any) -> bool:
-    return isinstance(value, Named) and (value.module.startswith(USUAL_BUFFERS) or value.name == "HerReplayBuffer")
-
-
-def _text(tree: Any) -> Any:
-    """Return a tree with "module:Class" for every class that a recipe may name."""
-    if isinstance(tree, Named):
-        if tree.module.split(".")[0] not in IMPORTED:
-            raise UnreadableError(f"{tree} is not imported")
-        return str(tree)
-    if isinstance(tree, Mapping):
-        return {key: _text(child) for key, child in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_text(child) for child in tree]
-    if isinstance(tree, Made):
-        return _scalar(tree)
-    return tree
-
-
-def _network(given: Any) -> Any:
-    network = {key: _text(child) for key, child in given.items() if key != "use_sde"}  # SB3 adds it
-    architecture = network.get("net_arch")
-    if isinstance(architecture, list) and architecture and isinstance(architecture[0], dict):
-        network["net_arch"] = architecture[0]  # as SB3 wrote it before 1.8
-    return network or None
-
-
-def _number_or_schedule(made: Made, total: int) -> Any:
-    """Return what SB3 has pickled for a hyper-parameter as rlhub writes it.
-
-    Args:
-        made: what the pickle describes.
-        total: env steps of the training, over which SB3's schedules run.
-    """
-    convert: Callable[[Made, int], Any] = CONVERTED.get(made.kind, lambda made, total: _scalar(made))
-    try:
-        return convert(made, total)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"{made.kind}: {error!r}") from error
-
-
-def _scalar(made: Made) -> Any:
-    array = numbers(made)
-    return array.item() if array.ndim == 0 else array.tolist()
-
-
-def _linear(made: Made, total: int) -> Any:
-    facts = made.state
-    return f"linear({facts['start']!r}, {facts['end']!r}, {max(1, round(facts['end_fraction'] * total))})"
-
-
-def _frequency(made: Made, total: int) -> Any:
-    number, unit = made.arguments[0], made.arguments[1]
-    written = unit.arguments[-1].lower()  # Python pickles an Enum's member by its value, up to 3.11.3 by its name
-    return number if written == "step" else [number, written]
-
-
-def _normal(made: Made, total: int) -> Any:
-    return f"normal({_each(made.state['_sigma'])}, mean={_each(made.state['_mu'])})"
-
-
-def _ornstein_uhlenbeck(made: Made, total: int) -> Any:
-    facts = made.state
-    return (
-        f"ornstein_uhlenbeck({_each(facts['_sigma'])}, theta={facts['_theta']!r}, dt={facts['_dt']!r}, "
-        f"mean={_each(facts['_mu'])})"
-    )
-
-
-def _each(made: Any) -> Any:
-    return _scalar(made) if isinstance(made, Made) else made
-
-
-CONVERTED: dict[str, Callable[[Made, int], Any]] = {
-    "FloatSchedule": lambda made, total: _number_or_schedule(made.state["value_schedule"], total),
-    "ConstantSchedule": lambda made, total: _each(made.state["val"]),
-    "LinearSchedule": _linear,
-    "TrainFreq": _frequency,
-    "NormalActionNoise": _normal,
-    "OrnsteinUhlenbeckActionNoise": _ornstein_uhlenbeck,
-    "VectorizedActionNoise": lambda made, total: _number_or_schedule(made.state["_base_noise"], total),
-}

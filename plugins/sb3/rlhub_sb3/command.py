@@ -19,6 +19,10 @@ def import_sb3(
         str | None, typer.Option(metavar="NAME", help="sb3/ppo, …. Default: as the file says.")
     ] = None,
     wrapper: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Innermost first; repeatable.")] = None,
+    normalization: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.pkl", help="What VecNormalize.save() wrote, if trained under it; or none."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Folder of the run. Default: a new one in runs/.")
     ] = None,
@@ -31,6 +35,7 @@ def import_sb3(
     \b
     rlhub import-sb3 model.zip --env CartPole-v1
     rlhub import-sb3 model.zip learning_rate=3e-4 --env CartPole-v1 --out runs/x
+    rlhub import-sb3 model.zip --env Hopper-v5 --normalization vecnormalize.pkl
     rlhub evaluate runs/x
     rlhub resume runs/x --steps 1e6
 
@@ -46,6 +51,7 @@ def import_sb3(
         algorithm=algorithm,
         config=assignments(settings or ()),
         wrappers=wrapper or (),
+        normalization=normalization,
         folder=out,
         trust=trust,
     )

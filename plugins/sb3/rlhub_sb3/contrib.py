@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium import spaces
 from torch.nn.utils import parameters_to_vector
 
-from rlhub_core import Collector, ConfigError, EnvironmentContractError, PluginError, SpaceError
+from rlhub_core import Collector, ConfigError, EnvironmentContractError, MissingExtraError, PluginError, SpaceError
 from rlhub_sb3.adapter import SB3Algorithm
 from rlhub_sb3.spaces import choices
 from rlhub_sb3.vec_env import CollectorVecEnv
@@ -16,8 +16,11 @@ try:
     import sb3_contrib
     from sb3_contrib.common.recurrent.type_aliases import RNNStates
 except ImportError as error:
+    if isinstance(error, ModuleNotFoundError) and error.name == "sb3_contrib":
+        raise MissingExtraError("sb3-contrib", "rlhub-sb3[contrib]") from error
     raise PluginError(
-        f"This algorithm needs sb3-contrib ({type(error).__name__}: {error}). Try: pip install 'rlhub-sb3[contrib]'."
+        f"sb3-contrib is installed but cannot be imported ({type(error).__name__}: {error}). "
+        "Try: pip install --upgrade 'rlhub-sb3[contrib]'."
     ) from error
 
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from gymnasium.spaces import Box
 from stable_baselines3.common.save_util import json_to_data
 
-from rlhub_core import CheckpointError, ConfigError, EnvironmentSource, Experiment, Hub, Run, SpaceError, default_hub
+from rlhub_core import (
+    CheckpointError,
+    ConfigError,
+    EnvironmentSource,
+    Experiment,
+    Hub,
+    RlhubError,
+    Run,
+    SpaceError,
+    default_hub,
+)
 from rlhub_core.config import mention
 from rlhub_core.errors import listed, squeezed
 from rlhub_core.parts import Parts, find_algorithm, imported, make_callbacks
 from rlhub_core.training import adopt
 from rlhub_sb3.adapter import SB3Algorithm
 from rlhub_sb3.archive import Archive
-from rlhub_sb3.saving import COUNTERS
+from rlhub_sb3.saved_spaces import difference
+from rlhub_sb3.statistics import Statistics
+
+SHAPING = ("policy", "policy_kwargs", "ent_coef", "use_sde")  # on which networks and optimisers depend
 
 
 def import_zip(
@@ -30,6 +42,7 @@ def import_zip(
     config: Mapping[str, Any] | None = None,
     env_options: Mapping[str, Any] | None = None,
     wrappers: Sequence[Any] = (),
+    normalization: str | Path | None = None,
     folder: str | Path | None = None,
     trust: bool = False,
     device: str = "auto",
@@ -46,6 +59,8 @@ def import_zip(
         algorithm: "sb3/ppo", …; by default what the file shows.
         config: hyper-parameters that the file does not tell, or that are to change.
         env_options, wrappers: of the environment.
+        normalization: what `VecNormalize.save` wrote, where the model was trained under it; "none" where it shall not
+            matter.
         folder: of the run; by default a new one under `runs/`.
         trust: unpickle the hyper-parameters that are functions, such as a schedule of the learning rate. A pickle can
             run any code: only for files that you made yourself.
@@ -54,15 +69,18 @@ def import_zip(
 
     Raises:
         CheckpointError: for a file that is no such zip, damaged or too old.
-        ConfigError: where something must be told; SpaceError where the weights do not fit the environment.
+        ConfigError: where something must be told, or what was told does not fit the weights; SpaceError where the
+            environment is another than the model's.
     """
     archive, hub = Archive(Path(path)), hub or default_hub()
     if env is None:
         raise ConfigError(f"Say on which environment {path} was trained, for it does not: --env CartPole-v1.")
     name, kind = _algorithm(archive, algorithm, hub)
     settings = _settings(archive, kind, imported(kind, config), trust)
+    statistics = _statistics(archive, normalization)
     source = EnvironmentSource.of(env, env_options, wrappers, hub)
-    steps = max(archive.count("num_timesteps", 1), archive.count("_total_timesteps", 1))  # its schedules' length
+    counters = archive.counters()
+    steps = max(archive.count("num_timesteps"), archive.total())  # its schedules' length
     callbacks, written = make_callbacks(hub, [f"core/checkpoint:every={min(100_000, max(1_000, steps // 10))}"])
     experiment = Experiment(
         algorithm=name,
@@ -71,40 +89,87 @@ def import_zip(
         wrappers=tuple(wrapper if isinstance(wrapper, str) else mention(wrapper) for wrapper in source.wrappers),
         hyper_parameters=settings,
         steps=steps,
-        num_envs=archive.count("n_envs", 1),
-        seed=archive.count("seed", 0),
+        num_envs=archive.count("n_envs"),
+        seed=archive.count("seed"),
+        normalize=None if statistics is None else statistics.settings,
         callbacks=written,
         device=device,
     )
-    counters = {
-        counter: archive.data[counter] for counter in COUNTERS if isinstance(archive.data.get(counter), (int, float))
-    }
 
     def become(run: Run) -> None:
         assert isinstance(run.algorithm, SB3Algorithm)
-        _check_bounds(archive, run.action_space, source.name)
+        _check_spaces(archive, run, source.name)
+        if statistics is not None and run.normalization is not None:
+            statistics.into(run.normalization, run.observation_space, source.name)
         try:
             run.algorithm.adopt(experiment.num_envs, archive.parameters, archive.variables, counters)
-        except (RuntimeError, ValueError, KeyError, AttributeError) as error:
-            spaces = f"{squeezed(run.observation_space)} and {squeezed(run.action_space)}"
-            raise SpaceError(
-                f"The weights of {path} do not fit {name} on {source.name} ({spaces}): {_last_line(error)} "
-                "Name the environment that it was trained on, with its wrappers."
-            ) from error
+        except (RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _misfit(archive, run, config or {}, _last_line(error)) from error
 
     return adopt(experiment, Parts(source, kind, callbacks, hub), folder, become)
 
 
-def _check_bounds(archive: Archive, space: Any, name: str) -> None:
-    """Raise SpaceError where the model's actions had other bounds, which its weights do not tell."""
-    bounds = archive.action_bounds()
-    if bounds is None or not isinstance(space, Box) or bounds[0].shape != space.shape:
-        return
-    if not (np.allclose(bounds[0], space.low) and np.allclose(bounds[1], space.high)):
-        raise SpaceError(
-            f"{archive.path} was trained with actions from {bounds[0].tolist()} to {bounds[1].tolist()}; {name} takes "
-            f"{squeezed(space)}. Name the environment that it was trained on, or rescale its actions with a wrapper."
+def _statistics(archive: Archive, path: str | Path | None) -> Statistics | None:
+    """Return those of the VecNormalize under which a model was trained."""
+    if path is not None and str(path) != "none":
+        return Statistics.read(Path(path))
+    normalized = archive.normalized() if path is None else False
+    if normalized is None:
+        print(
+            f"{archive.path} does not tell whether it was trained under VecNormalize. If so, it needs what its save() "
+            "wrote: --normalization vecnormalize.pkl (in Python normalization=…).",
+            file=sys.stderr,
         )
+    if normalized:
+        raise ConfigError(
+            f"{archive.path} was trained under VecNormalize, and knows only normalised numbers. Give what its save() "
+            "wrote: --normalization vecnormalize.pkl (in Python normalization=…); none, where it shall not matter."
+        )
+    return None
+
+
+def _check_spaces(archive: Archive, run: Run, name: str) -> None:
+    """Raise SpaceError where the model has learnt in other spaces, of which its weights tell only the sizes."""
+    saved = archive.space("observation_space")
+    seen = run.algorithm.model.observation_space  # type: ignore[attr-defined] # normalised, and images channel first
+    here = seen if run.normalization is None else run.observation_space
+    what = None if saved is None or difference(saved, seen) is None else difference(saved, here)
+    if what:
+        cure = " Where only the bounds are declared otherwise, let a wrapper declare these." if "bounds" in what else ""
+        raise SpaceError(
+            f"{archive.path} was trained with observations {squeezed(saved)}; {name} gives {squeezed(here)}: {what}. "
+            f"Name the environment that it was trained on, with its wrappers.{cure}"
+        )
+    saved = archive.space("action_space")
+    what = None if saved is None else difference(saved, run.action_space)
+    if what:
+        cure = ", or rescale its actions with a wrapper" if "bounds" in what else ""
+        raise SpaceError(
+            f"{archive.path} was trained with actions {squeezed(saved)}; {name} takes {squeezed(run.action_space)}: "
+            f"{what}. Name the environment that it was trained on, with its wrappers{cure}."
+        )
+
+
+def _misfit(archive: Archive, run: Run, told: Mapping[str, Any], why: str) -> RlhubError:
+    """Return the error of weights that do not fit the networks that were built for them, saying whose fault it is."""
+    recipe = run.experiment
+    shaping = [f"{name}={told[name]!r}" for name in SHAPING if name in told]
+    if shaping:
+        return ConfigError(
+            f"The weights of {archive.path} do not fit {listed(shaping)}: {why} Leave it out: then the file's own is "
+            "taken."
+        )
+    if archive.space("observation_space") is not None and archive.space("action_space") is not None:
+        return ConfigError(
+            f"The weights of {archive.path} do not fit {recipe.algorithm} with the networks that the file describes: "
+            f"{why} If it is another algorithm, say --algorithm; else the networks were made otherwise: say "
+            "policy_kwargs=…."
+        )
+    spaces = f"{squeezed(run.observation_space)} and {squeezed(run.action_space)}"
+    return SpaceError(
+        f"The weights of {archive.path} do not fit {recipe.algorithm} on {run.environment.name} ({spaces}): {why} "
+        "Name the environment that it was trained on, with its wrappers."
+    )
 
 
 def _algorithm(archive: Archive, told: str | None, hub: Hub) -> tuple[str, type[SB3Algorithm]]:
@@ -120,29 +185,36 @@ def _algorithm(archive: Archive, told: str | None, hub: Hub) -> tuple[str, type[
 def _settings(archive: Archive, kind: Any, told: Mapping[str, Any], trust: bool) -> dict[str, Any]:
     """Return the hyper-parameters, those that were told first."""
     known, hidden = archive.hyper_parameters(kind)
-    hidden = {name: attribute for name, attribute in hidden.items() if name not in told}
+    hidden = {name: each for name, each in hidden.items() if name not in told}
     if "policy" in hidden:
         raise ConfigError(
             f"{archive.path} holds a policy that is not Stable-Baselines3's own ({archive.policy()}); only "
             f"{listed(kind._model_class.policy_aliases)} can be imported."
         )
-    if trust and hidden:
-        print(
-            f"Unpickling {listed(hidden)} of {archive.path}: a pickle can run any code that whoever made it likes.",
-            file=sys.stderr,
-        )
-        total = archive.count("_total_timesteps", 1)
-        known |= {name: _trusted(archive, name, attribute, total) for name, attribute in hidden.items()}
-    elif hidden:
+    functions = {name for name, each in hidden.items() if each.is_function}
+    odd = {name: each.reason for name, each in hidden.items() if name not in functions}
+    if odd:
+        described = "; ".join(f"{name} {reason}" for name, reason in odd.items())
         raise ConfigError(
-            f"{archive.path} holds {listed(hidden)} as pickled code, which is not run. Say the value, such as "
-            f"{next(iter(hidden))}=…; or "
+            f"{archive.path} does not tell all hyper-parameters: {described}. Say the value, such as "
+            f"{next(iter(odd))}=…."
+        )
+    if functions and not trust:
+        raise ConfigError(
+            f"{archive.path} holds {listed(functions)} as pickled code, which is not run. Say the value, such as "
+            f"{min(functions)}=…; or "
             "unpickle it with --trust (in Python trust=True), if you made the file yourself."
         )
+    if functions:
+        print(
+            f"Unpickling {listed(functions)} of {archive.path}: a pickle can run any code that whoever made it likes.",
+            file=sys.stderr,
+        )
+        known |= {name: _trusted(archive, name, hidden[name].attribute) for name in sorted(functions)}
     return {name: value for name, value in known.items() if value is not None} | dict(told)
 
 
-def _trusted(archive: Archive, name: str, attribute: str, total: int) -> Any:
+def _trusted(archive: Archive, name: str, attribute: str) -> Any:
     """Unpickle a hyper-parameter and return the number or linear schedule that it is.
 
     Raises:
@@ -150,13 +222,23 @@ def _trusted(archive: Archive, name: str, attribute: str, total: int) -> Any:
         ConfigError: where it is anything else.
     """
     try:
-        schedule: Any = json_to_data(json.dumps({name: archive.data[attribute]}))[name]
+        with warnings.catch_warnings(record=True) as heard:  # SB3 leaves out some of what fails, with a warning
+            warnings.simplefilter("always")
+            unpickled = json_to_data(json.dumps({name: archive.data[attribute]}))
+        if name not in unpickled:
+            raise ValueError(" ".join(str(warning.message).rpartition("Exception: ")[2].strip() for warning in heard))
+    except Exception as error:
+        raise CheckpointError(
+            f"{name} of {archive.path} cannot be unpickled: {error}. Say its value: {name}=…."
+        ) from error
+    schedule = unpickled[name]
+    try:
         at = [float(schedule(left)) for left in (1.0, 0.75, 0.5, 0.25, 0.0)] if callable(schedule) else None
     except Exception as error:
-        raise CheckpointError(f"{name} of {archive.path} cannot be unpickled: {error!r}.") from error
+        raise CheckpointError(f"{name} of {archive.path} is a function that fails: {error!r}.") from error
     if at is None or any(abs(value - (at[0] + (at[-1] - at[0]) * i / 4)) > 1e-9 for i, value in enumerate(at)):
         raise ConfigError(f"{name} of {archive.path} is no constant or linear schedule; say it: {name}=….")
-    return at[0] if at[0] == at[-1] else f"linear({at[0]!r}, {at[-1]!r}, {total})"
+    return at[0] if at[0] == at[-1] else f"linear({at[0]!r}, {at[-1]!r}, {archive.total()})"
 
 
 def _last_line(error: Exception) -> str:

@@ -8,16 +8,15 @@ notes.
 
 from __future__ import annotations
 
-import io
 import pickletools
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch as th
 from numpy.typing import NDArray
+
+DEEPEST = 100  # levels; Stable-Baselines3 writes a dozen
 
 
 class UnreadableError(Exception):
@@ -66,29 +65,33 @@ def read(pickled: bytes) -> Any:
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name == "STOP":
-                return machine.stack.pop()
+                return check_depth(machine.stack.pop())
             machine.do(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
     raise UnreadableError("it ends too early")
 
 
-def tensors(saved: bytes) -> Any:
-    """Return the dicts, lists and tensors that `torch.save` wrote.
+def check_depth(tree: Any) -> Any:
+    """Return a tree that is no deeper than what follows it by calling itself can bear.
 
     Raises:
-        UnreadableError: for anything else in it.
+        UnreadableError: for a deeper one, or one that holds itself.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(saved)) as archive:
-            (described,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-            folder = described.removesuffix("data.pkl")
-            order = f"{folder}byteorder"
-            if order in archive.namelist() and archive.read(order) != b"little":
-                raise UnreadableError("its numbers are big-endian")
-            return _resolved(read(archive.read(described)), lambda key: archive.read(f"{folder}data/{key}"))
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+    level = [tree]
+    for _ in range(DEEPEST):
+        level = list({id(child): child for node in level for child in _children(node)}.values())
+        if not level:
+            return tree
+    raise UnreadableError(f"it is more than {DEEPEST} levels deep")
+
+
+def _children(node: Any) -> Iterable[Any]:
+    if isinstance(node, Made):
+        return (node.maker, *node.arguments, node.state, *node.items.values(), *node.appended)
+    if isinstance(node, dict):
+        return (*node.keys(), *node.values())
+    return node if isinstance(node, (list, tuple, set, frozenset)) else ()
 
 
 def numbers(made: Any) -> NDArray[Any]:
@@ -97,16 +100,38 @@ def numbers(made: Any) -> NDArray[Any]:
     Raises:
         UnreadableError: where it is none.
     """
-    if not (isinstance(made, Made) and made.maker[0].split(".")[0] == "numpy"):
+    if not (isinstance(made, Made) and isinstance(made.maker, Named) and made.maker.module.split(".")[0] == "numpy"):
         raise UnreadableError("no array of numpy")
-    parts = [*made.arguments, *(made.state or ())]
-    raw = [bytes(part) for part in parts if isinstance(part, (bytes, bytearray)) and part != b"b"]
-    kinds = [part.arguments[0] for part in parts if isinstance(part, Made) and part.kind == "dtype"]
-    shapes = [part for part in parts if isinstance(part, tuple) and all(isinstance(size, int) for size in part)]
     try:
-        return np.frombuffer(raw[-1], np.dtype(kinds[-1])).reshape(shapes[-1] if shapes else ())
-    except (IndexError, TypeError, ValueError) as error:
+        parts = list(made.state if made.kind == "_reconstruct" else made.arguments)
+        raw = [bytes(part) for part in parts if isinstance(part, (bytes, bytearray))]
+        kinds = [_dtype(part) for part in parts if isinstance(part, Made) and part.kind == "dtype"]
+        shapes = [part for part in parts if isinstance(part, tuple) and all(isinstance(size, int) for size in part)]
+        columns_first = "F" in parts or any(part is True for part in parts)  # as arrays in and beside a buffer say it
+        flat = np.frombuffer(raw[-1], kinds[-1])
+        return flat.reshape(shapes[-1] if shapes else (), order="F" if columns_first else "C")
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise UnreadableError(f"no array of numbers: {error}") from error
+
+
+def number(tree: Any) -> Any:
+    """Return a plain number or text as it is, and numpy's as Python's.
+
+    Raises:
+        UnreadableError: for anything else.
+    """
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    array = numbers(tree)
+    if array.ndim:
+        raise UnreadableError("several numbers")
+    return array.item()
+
+
+def _dtype(made: Made) -> np.dtype[Any]:
+    """Return the kind of an array's numbers, with the order of bytes that its pickle says."""
+    kind: np.dtype[Any] = np.dtype(made.arguments[0])
+    return kind.newbyteorder(made.state[1]) if made.state and made.state[1] in "<>" else kind
 
 
 class _Machine:
@@ -226,40 +251,3 @@ LITERALS = {
     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "INT", "LONG", "FLOAT", "UNICODE",
 }  # fmt: skip
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-STORAGES = {
-    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16, "LongStorage": np.int64,
-    "IntStorage": np.int32, "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-}  # fmt: skip
-
-
-def _resolved(tree: Any, stored: Callable[[str], bytes]) -> Any:
-    """Return what torch has saved, with tensors for the calls that make them."""
-    if isinstance(tree, Made):
-        if tree.maker == Named("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor(*tree.arguments[:4], stored=stored)
-        if tree.maker == Named("torch._utils", "_rebuild_parameter"):
-            return _resolved(tree.arguments[0], stored)
-        if tree.maker == Named("collections", "OrderedDict") and not any(tree.arguments):
-            return {key: _resolved(value, stored) for key, value in tree.items.items()}
-    elif isinstance(tree, dict):
-        return {key: _resolved(value, stored) for key, value in tree.items()}
-    elif isinstance(tree, (list, tuple)) and not isinstance(tree, (Named, Persistent)):
-        return type(tree)(_resolved(value, stored) for value in tree)
-    elif tree is None or isinstance(tree, (bool, int, float, str)):
-        return tree
-    raise UnreadableError(f"{tree.maker if isinstance(tree, Made) else tree}, which is no tensor")
-
-
-def _tensor(
-    storage: Persistent, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *, stored: Callable[[str], bytes]
-) -> th.Tensor:
-    _, kind, key, _, count = storage.mention
-    if kind.name not in STORAGES:
-        raise UnreadableError(f"numbers of {kind}")
-    flat: NDArray[Any] = np.frombuffer(stored(key), STORAGES[kind.name])
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if len(flat) != count or min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= count):
-        raise UnreadableError("a tensor that reaches beyond its storage")
-    steps = tuple(step * flat.itemsize for step in stride)
-    return th.tensor(np.lib.stride_tricks.as_strided(flat[offset:], size, steps).copy())

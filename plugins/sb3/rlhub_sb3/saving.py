@@ -12,6 +12,7 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 
+from rlhub_core.errors import listed
 from rlhub_sb3.frame_replay import FrameReplayBuffer
 from rlhub_sb3.noise import noise_state, restore_noise
 
@@ -39,13 +40,32 @@ def restore_model(model: BaseAlgorithm, saved: Mapping[str, Any]) -> None:
     model.set_parameters(unpacked(saved["parameters"]), device=model.device)
     for name, tensor in saved["tensors"].items():
         if tensor is not None:
-            recursive_setattr(model, f"{name}.data", unpacked(tensor).to(model.device))
+            recursive_setattr(model, f"{name}.data", unpacked(tensor, model.device))
     for name, number in saved["counters"].items():
         setattr(model, name, number)
     model._last_episode_starts = saved["episode_starts"]
     model.action_space.np_random.bit_generator.state = saved["action_space"]
-    set_noise(model, {name: unpacked(matrix).to(model.device) for name, matrix in saved["noise"].items()})
+    set_noise(model, {name: unpacked(matrix, model.device) for name, matrix in saved["noise"].items()})
     restore_noise(model.action_noise, saved["action_noise"])
+
+
+def set_parameters(model: BaseAlgorithm, parameters: Mapping[str, Any]) -> None:
+    """Give a model the state of its networks and optimisers, from another model.
+
+    Raises:
+        ValueError: for the state of others; RuntimeError by torch for other sizes.
+    """
+    wanted = model.get_parameters().keys()
+    if wanted != parameters.keys():
+        raise ValueError(f"there are {listed(parameters)}, and the model has {listed(wanted)}")
+    model.set_parameters(dict(parameters), device=model.device)
+    for name in wanted:
+        optimizer = recursive_getattr(model, name)
+        if isinstance(optimizer, th.optim.Optimizer):  # torch notices only at its first step
+            lacking = optimizer.defaults.keys() - optimizer.param_groups[0].keys()
+            if lacking:
+                kind = type(optimizer).__name__
+                raise ValueError(f"{name} is of another kind than {kind}: it has no {listed(lacking)}")
 
 
 def replay_state(buffer: Any) -> dict[str, Any]:
@@ -104,13 +124,13 @@ def packed(tree: Any) -> Any:
     return tree.item() if isinstance(tree, np.generic) else tree
 
 
-def unpacked(tree: Any) -> Any:
-    """Return what `packed` was given, tensors on the CPU with memory of their own."""
+def unpacked(tree: Any, device: th.device | str = "cpu") -> Any:
+    """Return what `packed` was given, tensors on a device with memory of their own."""
     if isinstance(tree, np.ndarray):
-        return th.tensor(tree)
+        return th.tensor(tree, device=device)
     if isinstance(tree, Mapping):
-        return {int(key) if key.isdecimal() else key: unpacked(child) for key, child in tree.items()}
-    return type(tree)(unpacked(child) for child in tree) if isinstance(tree, (list, tuple)) else tree
+        return {int(key) if key.isdecimal() else key: unpacked(child, device) for key, child in tree.items()}
+    return type(tree)(unpacked(child, device) for child in tree) if isinstance(tree, (list, tuple)) else tree
 
 
 def _noise_holder(model: BaseAlgorithm) -> Any:

@@ -5,25 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch as th
 from gymnasium import Space, spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
 from rlhub_core import SpaceError
-from rlhub_core.errors import squeezed
 
 SMALLEST_IMAGE = 36  # pixels a side that the Nature network's three convolutions need
-
-
-GOAL = ("observation", "achieved_goal", "desired_goal")
-
-
-def check_goals(observation_space: Space[Any], owner: str) -> None:
-    """Raise SpaceError where hindsight cannot know what was reached and what was wanted."""
-    if not isinstance(observation_space, spaces.Dict) or not set(GOAL) <= set(observation_space.spaces):
-        raise SpaceError(
-            f"{owner}: hindsight needs Dict observations with {', '.join(GOAL)}, not {squeezed(observation_space)}. "
-            "Leave her out."
-        )
 
 
 def choices(action_space: Space[Any]) -> int:
@@ -54,15 +42,41 @@ def _problem(space: Space[Any], kind: str) -> str | None:
     if isinstance(space, spaces.Dict):
         if any(isinstance(part, (spaces.Dict, spaces.Tuple)) for part in space.values()):
             return "a Dict inside it is not supported. Flatten it with a wrapper."
-        return next((problem for part in space.values() if (problem := _problem(part, kind))), None)
+        if not space.spaces:
+            return "there is nothing in it to learn from."
+        problems = (_problem(part, kind) for part in space.values())
+        return _key_problem(space) or next((problem for problem in problems if problem), None)
     if np.any(getattr(space, "start", 0)):
         return "it must count from 0."
     if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)) and len(space.shape) != 1:
         return "it must have one dimension."
-    if (
-        kind == "action"
-        and isinstance(space, spaces.Box)
-        and not (np.isfinite(space.low).all() and np.isfinite(space.high).all())
-    ):
+    return _box_problem(space, kind) if isinstance(space, spaces.Box) else None
+
+
+def _key_problem(space: spaces.Dict) -> str | None:
+    """Return why a Dict's keys cannot be the names of networks, one for each part, or of arrays in a checkpoint."""
+    for key in space:
+        if "." in key or not key or key.startswith("$") or hasattr(th.nn.ModuleDict(), key):
+            return (
+                f"its key {key!r} cannot name a network: it has a dot, a $ in front or nothing in it, or torch uses it "
+                f"itself. Rename it with a wrapper, to {_renamed(key)!r}."
+            )
+    return None
+
+
+def _renamed(key: str) -> str:
+    plain = key.replace(".", "_").lstrip("$") or "observation"
+    return f"{plain}_" if hasattr(th.nn.ModuleDict(), plain) else plain
+
+
+def _box_problem(space: spaces.Box, kind: str) -> str | None:
+    if 0 in space.shape:
+        return "a Box in it is empty. Leave it out, with a wrapper."
+    if kind == "observation" and space.shape == ():
+        return (
+            "a Box of shape () has no dimension for the networks. Give it shape (1,): with a wrapper of your own where "
+            "it is part of a Dict, else with gymnasium.wrappers.ReshapeObservation."
+        )
+    if kind == "action" and not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         return "its bounds must be finite. Rescale it with gymnasium.wrappers.RescaleAction."
     return None

@@ -18,7 +18,7 @@ class Random(gymnasium.Env):
     """Draws observations of any space; ends after `length` steps, by termination or truncation in turn."""
 
     def __init__(self, observation_space=None, action_space=None, length=5):
-        self.observation_space = observation_space or spaces.Box(-1, 1, (3,))
+        self.observation_space = spaces.Box(-1, 1, (3,)) if observation_space is None else observation_space
         self.action_space = action_space or spaces.Discrete(2)
         self.length, self.games = length, 0
 
@@ -163,6 +163,18 @@ def test_policy_follows_the_observation_space():
         (None, spaces.Discrete(3, start=1), "it must count from 0"),
         (None, spaces.MultiBinary((2, 2)), "it must have one dimension"),
         (spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(2)})}), None, "a Dict inside it is not supported"),
+        (spaces.Dict({}), None, "there is nothing in it to learn from"),
+        (spaces.Dict({"a.b": spaces.Discrete(2)}), None, "its key 'a.b' cannot name a network.* wrapper, to 'a_b'"),
+        (
+            spaces.Dict({"type": spaces.Discrete(2)}),
+            None,
+            "its key 'type' cannot name .* or torch uses it .*to 'type_'",
+        ),
+        (spaces.Dict({"$x": spaces.Discrete(2)}), None, r"its key '\$x' cannot name a network.* wrapper, to 'x'"),
+        (spaces.Dict({"": spaces.Discrete(2)}), None, "its key '' cannot name a network.* wrapper, to 'observation'"),
+        (spaces.Dict({"a": spaces.Box(-1, 1, ())}), None, r"a Box of shape \(\) has no dimension.*shape \(1,\): with"),
+        (spaces.Box(-1, 1, ()), None, r"else with gymnasium.wrappers.ReshapeObservation"),
+        (spaces.Box(-1, 1, (0,)), None, "a Box in it is empty. Leave it out, with a wrapper"),
     ],
 )
 def test_spaces_that_sb3_cannot_use_are_refused_before_training(observation_space, action_space, text, tmp_path):

@@ -14,6 +14,7 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import rlhub_core as rlhub
+from rlhub_core.hub import default_hub
 from rlhub_core.testing import check_exact_resume
 
 NAMES = [row[0] for row in ALGORITHMS]
@@ -127,8 +128,9 @@ def no_pickle(monkeypatch):
 
 
 HINDSIGHT = {
-    "sac, hindsight": ("sac", {"her": True, "replay_buffer_kwargs": {"copy_info_dict": True}}),
-    "dqn, hindsight": ("dqn", {"her": True, "buffer_size": 100}),
+    **{f"{name}, hindsight": (name, {"her": True}) for name in OFF_POLICY},
+    "sac, hindsight that keeps infos": ("sac", {"her": True, "replay_buffer_kwargs": {"copy_info_dict": True}}),
+    "dqn, hindsight that overwrites": ("dqn", {"her": True, "buffer_size": 100}),
 }
 
 
@@ -201,6 +203,13 @@ def test_environment_that_tells_nothing_is_refused(settings, tmp_path):
     config = settings["maskable_ppo"]
     with pytest.raises(rlhub.EnvironmentContractError, match="no method action_masks\\. Without them, use sb3/ppo"):
         rlhub.train("sb3/maskable_ppo", "CartPole-v1", steps=64, config=config, folder=tmp_path / "run")
+
+
+def test_hindsight_is_tested_wherever_it_is_offered():
+    offering = [
+        name for name in NAMES if "her" in default_hub().load("algorithm", f"sb3/{name}").Config.__annotations__
+    ]
+    assert sorted(offering) == sorted(OFF_POLICY)
 
 
 def test_settings_are_not_changed_by_a_model(algorithm, collector, drift, settings):

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rlhub_sb3 import plugin
+from typer.testing import CliRunner
 
 import rlhub_core as rlhub
+from rlhub_core.cli import app
 from rlhub_core.hub import default_hub
 
 FRAMES = "rlhub_sb3.frame_replay:FrameReplayBuffer"
+LACKING = "needs sb3-contrib, which is not installed"
 WITHOUT = """
 import sys
 sys.modules["sb3_contrib"] = None
@@ -51,8 +54,53 @@ def test_algorithms_are_offered():
 def test_without_sb3_contrib_its_algorithms_are_listed_and_say_how_to_get_them(tmp_path):
     command = [sys.executable, "-c", WITHOUT, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("This algorithm needs sb3-contrib")
-    assert done.stdout.strip().endswith("Try: pip install 'rlhub-sb3[contrib]'.")
+    assert done.stdout.strip() == f"This {LACKING}. Try: pip install 'rlhub-sb3[contrib]'."
+
+
+def without_contrib(*arguments):
+    """Run the command line where sb3-contrib is not installed."""
+    code = "import sys; sys.modules['sb3_contrib'] = None; from rlhub_core.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_without_sb3_contrib_what_is_known_of_its_algorithms_is_shown():
+    done = without_contrib("info", "sb3/tqc")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert "description\tsb3-contrib's truncated quantile critics" in lines
+    assert "actions\tBox" in lines
+    assert "observations\tBox or Discrete or MultiDiscrete or MultiBinary or Dict" in lines
+    assert f"cannot be used\tThis {LACKING}. Try: pip install 'rlhub-sb3[contrib]'." in lines
+    assert "hyper-parameter" not in done.stdout
+
+
+def test_without_sb3_contrib_the_doctor_remarks_on_it_and_finds_nothing_wrong():
+    done = without_contrib("doctor", "--deep")
+    assert done.returncode == 0, done.stdout
+    names = "sb3/ars, sb3/crossq, sb3/maskable_ppo, sb3/qrdqn, sb3/recurrent_ppo, sb3/tqc, sb3/trpo"
+    assert f"! plugin 'sb3' {LACKING}, for {names}\n  → pip install 'rlhub-sb3[contrib]'\n" in done.stdout
+    assert "✓ plugin 'sb3': the other 8 on offer can be imported" in done.stdout
+
+
+def test_a_broken_sb3_contrib_is_no_missing_one():
+    code = (
+        "import sys, types; sys.modules['sb3_contrib'] = types.ModuleType('sb3_contrib');"
+        "from rlhub_core.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "info", "sb3/tqc"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (
+        "cannot be used\tsb3-contrib is installed but cannot be imported (ModuleNotFoundError: No module" in done.stdout
+    )
+    assert "Try: pip install --upgrade 'rlhub-sb3[contrib]'." in done.stdout
+
+
+def test_a_command_is_found_by_what_is_typed():
+    for name in ("import-sb3", "sb3/import"):
+        shown = CliRunner().invoke(app, ["info", name]).output.splitlines()
+        assert shown[:2] == ["name\tsb3/import", "kind\tcommand"]
+        assert "help\trlhub import-sb3 --help" in shown
+    assert "Did you mean 'import-sb3'?" in CliRunner().invoke(app, ["info", "import-sb"]).output
 
 
 def test_misfit_names_what_fits(tmp_path):
