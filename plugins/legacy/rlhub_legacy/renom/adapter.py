@@ -71,6 +71,8 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         render_mode: str | None = None,
     ) -> None:
         self.theirs, self.hook_timing = theirs, hook_timing
+        kind = type(theirs)  # under whose name a run and its folder go
+        self.__name__, self.__qualname__, self.__module__ = kind.__name__, kind.__qualname__, kind.__module__
         self._randomness = OwnRandomness(theirs)
         self.mode: Mode = "single"
         self._pending: tuple[str, ...] = ("start", "epoch")  # hooks of the next reset

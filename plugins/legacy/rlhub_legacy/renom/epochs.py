@@ -56,7 +56,7 @@ class Epochs(Callback):
     random_step: int = option(0, "steps before the first epoch, without hooks", unit="steps", minimum=0)
     test_step: int | None = option(None, "steps of a test; none: one episode; 0: no test", unit="steps", minimum=0)
     test_greedy: float = option(1.0, "probability of the greedy action in tests", minimum=0, maximum=1)
-    exploration: str = option("", "the schedule of ε after the random steps, for who resumes the run")
+    exploration: Any = option(None, "the schedule of ε after the random steps, for who resumes the run")
     test_env: Any = field(default=None, init=False, repr=False, compare=False)  # None: the first one of training
     done: list[Epoch] = field(default_factory=list, init=False, repr=False)
     _phase: str = field(default="random", init=False, repr=False)  # "random", "train", "over"

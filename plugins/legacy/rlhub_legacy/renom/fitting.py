@@ -12,13 +12,13 @@ import gymnasium
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rlhub_core
-from rlhub_core import Callback, ConfigError, Experiment, Run, config, schedules
+from rlhub_core import Callback, ConfigError, Experiment, Run, config
 from rlhub_core.evaluation import subject_of
 from rlhub_core.hub import default_hub
 from rlhub_core.parts import make_callbacks
 from rlhub_legacy.renom.adapter import Mode, ReNomEnv, Timing
 from rlhub_legacy.renom.epochs import Epochs, play
-from rlhub_legacy.renom.settings import AfterRandom, exploration, translated
+from rlhub_legacy.renom.settings import after_random, exploration, translated
 
 NAME = "legacy/renom_epochs"
 
@@ -87,7 +87,7 @@ def fit(
     hyper_parameters = translated(
         algorithm, batch_size, update_period, train_frequency, greedy, random_step * side_by_side, total, config
     )
-    made = Epochs(epoch, epoch_step, random_step, test_step, test_greedy, "" if greedy is None else str(greedy))
+    made = Epochs(epoch, epoch_step, random_step, test_step, test_greedy, greedy)
     made.test_env = None if test_env is None else _adapted(test_env, hook_timing)
     begun: tuple[Mode, tuple[str, ...]] = ("off", ("start",)) if random_step else ("train", ("start", "epoch"))
     return rlhub_core.train(
@@ -121,16 +121,11 @@ def resume(folder: str | Path, env: Any = None, *, hook_timing: Timing = "docume
     begun: tuple[Mode, tuple[str, ...]] = ("off", ())  # a checkpoint says the rest
     again = None if train_env is None else _for_training(train_env, hook_timing, begun)
     hyper_parameters = dict(live.pop("config", None) or {})
-    if made.random_step and schedule_is_live(experiment):
+    if made.random_step and config.is_mention(experiment.hyper_parameters.get("epsilon")):
         first = made.random_step * experiment.num_envs
-        hyper_parameters.setdefault("epsilon", AfterRandom(first, schedules.parse(made.exploration) or 0.0))
+        hyper_parameters.setdefault("epsilon", after_random(experiment.algorithm, first, made.exploration))
     callbacks = (made, *(live.pop("callbacks", None) or ()))
     return rlhub_core.resume(folder, env=again, callbacks=callbacks, config=hyper_parameters or None, **live)
-
-
-def schedule_is_live(experiment: Experiment) -> bool:
-    """Return whether the recipe could only mention the schedule of ε that `fit` made."""
-    return bool(config.mentions(experiment.hyper_parameters.get("epsilon")))
 
 
 def test(

@@ -84,6 +84,12 @@ def translated(
     return hyper_parameters | dict(given or {}) or None
 
 
+def after_random(algorithm: Any, steps: int, greedy: Linear | None) -> AfterRandom:
+    """Return a schedule of ε that begins with random steps; where ReNom's arguments say no other, with its default."""
+    maker = find_algorithm(default_hub(), algorithm)[1]
+    return AfterRandom(steps, greedy if greedy is not None else config.parameters(maker.Config)["epsilon"].default)
+
+
 def _counterpart(name: str, argument: str, known: set[str]) -> str:
     for counterpart in COUNTERPARTS[argument]:
         if counterpart in known:
@@ -106,8 +112,7 @@ def _epsilon(
             raise ConfigError(f"{name}: ReNom counts in steps; leave count_in out.")
         if not random_steps:
             return {"epsilon": greedy}
-        own = config.parameters(maker.Config)["epsilon"].default
-        return {"epsilon": AfterRandom(random_steps, greedy if greedy is not None else own)}
+        return {"epsilon": after_random(maker, random_steps, greedy)}
     if greedy is None:
         return {}
     if "exploration_fraction" in known:  # which counts from the first step on, and is random until learning starts
