@@ -70,7 +70,7 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         hook_timing: Timing = "documented",
         render_mode: str | None = None,
     ) -> None:
-        self.theirs, self.hook_timing = theirs, hook_timing
+        self.theirs, self.hook_timing = theirs, checked_timing(hook_timing)
         kind = type(theirs)  # under whose name a run and its folder go
         self.__name__, self.__qualname__, self.__module__ = kind.__name__, kind.__qualname__, kind.__module__
         self._randomness = OwnRandomness(theirs)
@@ -79,7 +79,10 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         self.asked, self.terminated_by_rule, self.is_listened_to = "", False, False
         self._closed = False
         self._carried: dict[str, Any] | None = None
+        self._again: dict[str, Any] | None = None
+        self._randomness.seed(0)  # so that objects of one class come to the same spaces
         with self._randomness():
+            _seed_inside(theirs, 0)
             known = spaces.given(theirs, "observation_space", observation_space)
             self.observation_space: Space[Any] = known or spaces.observation_space_of(theirs, theirs.reset)
             known = spaces.given(theirs, "action_space", action_space)
@@ -97,11 +100,8 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         """Begin an episode, and call the hooks that are due at its beginning."""
         super().reset(seed=seed)
         if seed is not None:
-            self._carried = {"memory": remembered(self.theirs), "pending": self._pending, "mode": self.mode}
-            self._randomness.seed(seed)
-            with self._randomness():
-                _seed_inside(self.theirs, seed)
-        hooks, self._pending, self.asked, self._closed = self._pending, (), "", False
+            self._seed(seed)
+        hooks, self._pending, self._closed = self._pending, (), False
         early = [hook for hook in hooks if self.hook_timing == "0.4.2" and hook in EARLY]
         with self._randomness():
             self._call_all(early)
@@ -169,9 +169,18 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
 
     @carried.setter
     def carried(self, carried: Any) -> None:
-        if carried is not None:
-            recall(self.theirs, carried["memory"])
-            self._pending, self.mode = tuple(carried["pending"]), carried["mode"]
+        self._again = carried  # taken where its seed comes by: a collector that restores may step on the way there
+
+    def _seed(self, seed: int) -> None:
+        """Let everything follow from a seed, and from what is carried."""
+        if self._again is not None and self._again["seed"] == seed:
+            recall(self.theirs, self._again["memory"])
+            self._pending, self.mode = tuple(self._again["pending"]), self._again["mode"]
+        memory = remembered(self.theirs)
+        self._carried = {"seed": seed, "memory": memory, "pending": self._pending, "mode": self.mode}
+        self._randomness.seed(seed)
+        with self._randomness():
+            _seed_inside(self.theirs, seed)
 
     # checks
 
@@ -212,6 +221,7 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
                 method()
 
     def _after_step(self) -> None:
+        self.asked = ""
         if self.mode == "off" or (self.mode == "single" and self.terminated_by_rule):
             return
         self._call_all(["test_epoch_step" if self.mode == "test" else "epoch_step"])
@@ -231,6 +241,13 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         if answer is not None and not isinstance(answer, bool | np.bool_ | int):
             raise wrong(self.theirs, f"{rule}()", answer, "True or False")
         return bool(answer)
+
+
+def checked_timing(timing: Any) -> Timing:
+    """Return a timing of hooks, or raise ConfigError naming those there are."""
+    if timing not in ("documented", "0.4.2"):
+        raise ConfigError(f"hook_timing must be 'documented' or '0.4.2', not {timing!r}.")
+    return timing  # type: ignore[no-any-return]
 
 
 def _seed_inside(theirs: Any, seed: int) -> None:

@@ -16,7 +16,7 @@ from rlhub_core import Callback, ConfigError, Experiment, Run, config
 from rlhub_core.evaluation import subject_of
 from rlhub_core.hub import default_hub
 from rlhub_core.parts import make_callbacks
-from rlhub_legacy.renom.adapter import Mode, ReNomEnv, Timing
+from rlhub_legacy.renom.adapter import Mode, ReNomEnv, Timing, checked_timing
 from rlhub_legacy.renom.epochs import Epochs, play
 from rlhub_legacy.renom.settings import after_random, exploration, translated
 
@@ -82,12 +82,12 @@ def fit(
     side_by_side = len(train_env) if isinstance(train_env, list) else num_envs or 1
     if num_envs is not None and num_envs != side_by_side:
         raise ConfigError(f"num_envs is {num_envs}, but there are {side_by_side} environments for training.")
-    total = (random_step + epoch * epoch_step) * side_by_side
     greedy = exploration(min_greedy, max_greedy, greedy_step)
+    made = _epochs(epoch, epoch_step, random_step, test_step, test_greedy, greedy)
+    total = (random_step + epoch * epoch_step) * side_by_side
     hyper_parameters = translated(
         algorithm, batch_size, update_period, train_frequency, greedy, random_step * side_by_side, total, config
     )
-    made = Epochs(epoch, epoch_step, random_step, test_step, test_greedy, greedy)
     made.test_env = None if test_env is None else _adapted(test_env, hook_timing)
     begun: tuple[Mode, tuple[str, ...]] = ("off", ("start",)) if random_step else ("train", ("start", "epoch"))
     return rlhub_core.train(
@@ -153,7 +153,7 @@ def test(
     actor, source = subject_of(subject, tested, (), {})
     one = source.make() if not isinstance(source.origin, VectorEnv) else source.origin.unwrapped.envs[0]  # type: ignore[attr-defined]
     if isinstance(one.unwrapped, ReNomEnv):
-        one.unwrapped.hook_timing = hook_timing
+        one.unwrapped.hook_timing = checked_timing(hook_timing)
     try:
         return play(actor, one, test_step, seed, greedy=test_greedy)[0]
     finally:
@@ -162,6 +162,12 @@ def test(
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
+def _epochs(*arguments: Any) -> Epochs:
+    """Return the callback, its arguments checked."""
+    names = ("epoch", "epoch_step", "random_step", "test_step", "test_greedy", "exploration")
+    return Epochs(**config.bind(Epochs, dict(zip(names, arguments, strict=True)), "fit", kind="argument"))
 
 
 def _pair(env: Any) -> tuple[Any, Any]:
@@ -185,11 +191,13 @@ def _for_training(env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, .
     return _Factory(env, ready) if callable(env) else ready(env)
 
 
-def _adapted(env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, ...]] | None = None) -> gymnasium.Env[Any, Any]:
+def _adapted(
+    env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, ...]] | None = None
+) -> gymnasium.Env[Any, Any]:
     """Return one environment as Gymnasium's, ready for its first reset."""
     made = rlhub_core.make(env) if isinstance(env, str) or callable(env) else rlhub_core.adapt(env)
     if isinstance(made.unwrapped, ReNomEnv):
-        made.unwrapped.hook_timing = hook_timing
+        made.unwrapped.hook_timing = checked_timing(hook_timing)
         if begun is not None:
             made.unwrapped.begin(*begun[1], mode=begun[0])
     return made
