@@ -311,7 +311,7 @@ def test_a_cut_ends_every_running_episode_as_truncated_and_begins_new_stretches(
     collector.cut = cut
     first, second, third, fourth = steps(collector, 4)
     assert told[:3] == [([1, 1], [False, False]), ([2, 2], [False, False]), ([3, 3], [True, False])]
-    assert not (first.truncated.any() or second.truncated.any() or fourth.truncated.any())
+    assert not any(transition.truncated.any() for transition in (first, second, fourth))
     assert third.terminated.tolist() == [True, False]
     assert third.truncated.tolist() == [False, True]
     assert third.next_observation[:, 0].tolist() == [3, 3]
@@ -373,7 +373,7 @@ def test_what_is_carried_into_a_stretch_is_restored_before_its_actions_are_repla
 
 def test_environments_are_told_of_an_evaluation() -> None:
     class Told(Tape):
-        words: list[str] = []  # noqa: RUF012  # of all objects
+        words: list[str] = []  # of all objects
 
         def begin_evaluation(self) -> None:
             self.words.append("begin")

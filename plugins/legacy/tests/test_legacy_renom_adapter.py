@@ -181,9 +181,9 @@ def test_bytes_stay_bytes() -> None:
     assert env.observation_space == Box(0, 255, (2,), np.uint8)
     env.reset(seed=0)
     assert env.step(0)[1:4] == (1.0, False, False)
+    wrong = rlhub.adapt(made(first=np.array([0, 255], np.uint8)))
+    wrong.reset(seed=0)
     with pytest.raises(EnvironmentContractError, match=r"returned an array .*float64; expected a state of type uint8"):
-        wrong = rlhub.adapt(made(first=np.array([0, 255], np.uint8)))
-        wrong.reset(seed=0)
         wrong.step(0)
 
 

@@ -216,7 +216,8 @@ def play(
         adapter.call("test_close")
     unfinished = int(length > 0)
     episodes += [(running, length)] * unfinished
-    return total, Evaluation(*map(tuple, zip(*episodes, strict=True)), unfinished, step)  # type: ignore[arg-type]
+    returns, lengths = zip(*episodes, strict=True)
+    return total, Evaluation(tuple(returns), tuple(lengths), unfinished, step)
 
 
 def epochs(run: Run | str | Path) -> list[Epoch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from rlhub_legacy.renom.adapter import Mode, ReNomEnv, Timing, checked_timing
 from rlhub_legacy.renom.epochs import Epochs, play
 from rlhub_legacy.renom.settings import after_random, exploration, translated
 
+Env = gymnasium.Env[Any, Any]
 NAME = "legacy/renom_epochs"
 
 
@@ -128,7 +128,7 @@ def resume(folder: str | Path, env: Any = None, *, hook_timing: Timing = "docume
     return rlhub_core.resume(folder, env=again, callbacks=callbacks, config=hyper_parameters or None, **live)
 
 
-def test(
+def play_test(
     subject: Any,
     env: Any = None,
     *,
@@ -161,9 +161,6 @@ def test(
             one.close()
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
-
-
 def _epochs(*arguments: Any) -> Epochs:
     """Return the callback, its arguments checked."""
     names = ("epoch", "epoch_step", "random_step", "test_step", "test_greedy", "exploration")
@@ -191,9 +188,7 @@ def _for_training(env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, .
     return _Factory(env, ready) if callable(env) else ready(env)
 
 
-def _adapted(
-    env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, ...]] | None = None
-) -> gymnasium.Env[Any, Any]:
+def _adapted(env: Any, hook_timing: Timing, begun: tuple[Mode, tuple[str, ...]] | None = None) -> Env:
     """Return one environment as Gymnasium's, ready for its first reset."""
     made = rlhub_core.make(env) if isinstance(env, str) or callable(env) else rlhub_core.adapt(env)
     if isinstance(made.unwrapped, ReNomEnv):
@@ -206,11 +201,11 @@ def _adapted(
 class _Factory:
     """Makes adapted environments of a user's class or factory, under its name."""
 
-    def __init__(self, factory: Callable[..., Any], ready: Callable[[Any], gymnasium.Env[Any, Any]]) -> None:
+    def __init__(self, factory: Callable[..., Any], ready: Callable[[Any], Env]) -> None:
         self._factory, self._ready = factory, ready
         self.__name__ = getattr(factory, "__name__", type(factory).__name__)
         self.__qualname__ = getattr(factory, "__qualname__", self.__name__)
         self.__module__ = getattr(factory, "__module__", type(factory).__module__)
 
-    def __call__(self, **options: Any) -> gymnasium.Env[Any, Any]:
+    def __call__(self, **options: Any) -> Env:
         return self._ready(self._factory(**options))

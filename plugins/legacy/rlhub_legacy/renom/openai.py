@@ -36,7 +36,8 @@ class CartPole00(BaseEnv):
     def reset(self) -> NDArray[Any]:
         """Begin an episode."""
         self.steps = 0
-        return self.env.reset()[0]
+        state: NDArray[Any] = self.env.reset()[0]
+        return state
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool]:
         """Push the cart."""
@@ -96,7 +97,8 @@ class Pendulum(BaseEnv):
 
     def reset(self) -> NDArray[Any]:
         """Begin an episode."""
-        return self.env.reset()[0]
+        state: NDArray[Any] = self.env.reset()[0]
+        return state
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool]:
         """Apply a torque of at most 2 Nm."""
@@ -127,7 +129,8 @@ class MountainCar(BaseEnv):
 
     def reset(self) -> NDArray[Any]:
         """Begin an episode."""
-        return self.env.reset()[0]
+        state: NDArray[Any] = self.env.reset()[0]
+        return state
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool]:
         """Accelerate left 0, not at all 1, or right 2."""

@@ -125,7 +125,7 @@ class Breakout(_Breakout):
         return np.stack([grey(frame) for frame in self.game.frames])
 
 
-class Breakout_ram(_Breakout):  # noqa: N801  # its name of old
+class Breakout_ram(_Breakout):  # its name of old
     """Breakout: the console's memory [128] in 0..1, the maximum over the frames of an action; at most 10,000 steps."""
 
     state_shape = (128,)

@@ -72,7 +72,7 @@ def translated(
     name, maker, spec = find_algorithm(default_hub(), algorithm)
     if spec is not None and spec.plans:
         raise ConfigError(f"{name} plans from a model and takes no steps; it has no epochs.")
-    known = set(config.parameters(maker.Config)) if isinstance(maker, type) else set()
+    known = set(config.parameters(maker.Config)) if isinstance(maker, type) else set()  # type: ignore[attr-defined]
     wanted = {"batch_size": batch_size, "update_period": update_period, "train_frequency": train_frequency}
     wanted["random_step"] = random_steps or None
     hyper_parameters: dict[str, Any] = {}
