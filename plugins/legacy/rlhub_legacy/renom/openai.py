@@ -30,6 +30,7 @@ class CartPole00(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("CartPole-v1", max_episode_steps=200, render_mode=render_mode)
+        self.observation_space = self.env.observation_space
         self.steps = 0
         super().__init__()
 
@@ -93,6 +94,7 @@ class Pendulum(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("Pendulum-v1", render_mode=render_mode)
+        self.observation_space = self.env.observation_space
         super().__init__()
 
     def reset(self) -> NDArray[Any]:
@@ -125,6 +127,7 @@ class MountainCar(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("MountainCar-v0", render_mode=render_mode)
+        self.observation_space = self.env.observation_space
         super().__init__()
 
     def reset(self) -> NDArray[Any]:
@@ -162,7 +165,7 @@ class Breakout(BaseEnv):
     def __init__(self, render_mode: str | None = None) -> None:
         self.game = Game(render_mode)
         self.env, self.random = self.game.env, np.random.default_rng()
-        self.lives, self.begins_anew, self.steps = 0, True, 0
+        self.lives, self.begins_anew, self.steps, self.has_acted = 0, True, 0, False
         self.screens: deque[NDArray[np.float32]] = deque(maxlen=4)
         super().__init__()
 
@@ -175,7 +178,7 @@ class Breakout(BaseEnv):
         for action in waits:
             if self.game.act(int(action), frames=1).over:
                 self.game.reset()
-        self.lives = self.game.lives
+        self.lives, self.has_acted = self.game.lives, False
         screen = self.game.screen(2)
         self.screens.extend([screen] * 4)
         return np.stack(self.screens)
@@ -183,7 +186,7 @@ class Breakout(BaseEnv):
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool]:
         """Act for four frames."""
         played = self.game.act(int(action), frames=4)
-        self.steps += 1
+        self.steps, self.has_acted = self.steps + 1, True
         self.screens.append(self.game.screen(2))
         lost, self.lives = self.game.lives < self.lives, self.game.lives
         self.truncated = self.steps >= LIMIT
@@ -195,8 +198,8 @@ class Breakout(BaseEnv):
         return int(self.random.integers(4))
 
     def epoch(self) -> None:
-        """Let the next reset begin a new game."""
-        self.begins_anew = True
+        """Let the next reset begin a new game, unless the epoch's reset has been already."""
+        self.begins_anew |= self.has_acted
 
     def render(self) -> Any:
         """Return the picture, where it was made with render_mode="rgb_array"."""

@@ -105,8 +105,8 @@ class _Breakout(BaseEnv):
         return int(self.random.integers(4))
 
     def epoch(self) -> None:
-        """Let the next reset begin a new game."""
-        self.begins_anew = True
+        """Let the next reset begin a new game, unless the epoch's reset has been already."""
+        self.begins_anew |= self.steps > 0
 
     def render(self) -> Any:
         """Return the picture, where it was made with render_mode="rgb_array"."""
