@@ -164,6 +164,8 @@ def test_workers_may_be_a_list_of_objects() -> None:
     assert tested.hooks() == [*TEST, *TEST]
     with pytest.raises(ConfigError, match="num_envs is 3, but there are 2 environments for training"):
         fit([workers, tested], "deep/a2c", num_envs=3)
+    with pytest.raises(ConfigError, match="The list of environments for training is empty"):
+        fit([[], tested])
     with pytest.raises(ConfigError, match=r"is a pair \[training, test\]; this one has 3"):
         fit([*workers, tested])
 

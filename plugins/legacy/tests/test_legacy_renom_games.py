@@ -166,6 +166,11 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         Breakout()
 
 
+def test_a_game_is_recorded_as_pixels(tmp_path: Path) -> None:
+    path = rlhub.record(lambda observations, first: np.zeros(len(first), np.int64), tmp_path / "pole.gif", CartPole00)
+    assert path.read_bytes().startswith(b"GIF8")
+
+
 def test_a_test_is_filmed(tmp_path: Path) -> None:
     theirs = openai_env.CartPole()
     with pytest.raises(ConfigError, match="There is no picture yet"):
@@ -177,9 +182,19 @@ def test_a_test_is_filmed(tmp_path: Path) -> None:
     assert len(theirs.animation) == 0
 
 
-@pytest.mark.parametrize(("name", "steps"), [("renom_base_env", 2_000), ("renom_custom_env", 300)])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("renom_base_env", 2_000), ("renom_custom_env", 300), ("renom_cartpole", 1_500)]
+)
 def test_an_example_runs(name: str, steps: int, tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--steps", str(steps)]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "epoch 0: " in done.stdout
+
+
+def test_the_page_of_who_comes_from_renom_does_what_it_says(tmp_path: Path) -> None:
+    root = EXAMPLES.parents[1]
+    command = [sys.executable, str(root / "tests" / "readme.py"), str(root / "docs" / "coming_from" / "renom.md")]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "a test of 30 steps: 10.0" in done.stdout

@@ -48,8 +48,8 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         observation_space: likewise.
         hook_timing: "documented": `epoch` and `test_start` follow their reset; "0.4.2": they come before it, as in the
             code of that version.
-        render_mode: "rgb_array" where `theirs.render()` returns pixels (assumed of one that has it), "human" where it
-            shows them.
+        render_mode: "rgb_array" where `theirs.render()` returns pixels, "human" where it shows them (default: the
+            environment's own `render_mode`; where it does not say, pixels).
 
     Attributes:
         theirs: as given.
@@ -89,7 +89,7 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
             self.action_space: Space[Any] = known or spaces.action_space_of(theirs, theirs.sample)
         self._check_spaces()
         renders = callable(getattr(theirs, "render", None))
-        self.render_mode = render_mode or ("rgb_array" if renders else None)
+        self.render_mode = render_mode or (getattr(theirs, "render_mode", "rgb_array") if renders else None)
         self.metadata = {"render_modes": ["rgb_array", "human"] if renders else [], "render_fps": 30}
         if not renders and render_mode is not None:
             raise ConfigError(f"{type(theirs).__qualname__} has no render(), so render_mode={render_mode!r} cannot be.")

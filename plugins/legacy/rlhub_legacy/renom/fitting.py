@@ -174,6 +174,8 @@ def _pair(env: Any) -> tuple[Any, Any]:
     if len(env) != 2:
         raise ConfigError(f"A list of environments is a pair [training, test]; this one has {len(env)}.")
     train_env, test_env = env
+    if isinstance(train_env, list | tuple) and not train_env:
+        raise ConfigError("The list of environments for training is empty.")
     return (list(train_env) if isinstance(train_env, list | tuple) else train_env), test_env
 
 

@@ -30,7 +30,7 @@ class CartPole00(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("CartPole-v1", max_episode_steps=200, render_mode=render_mode)
-        self.observation_space = self.env.observation_space
+        self.observation_space, self.render_mode = self.env.observation_space, render_mode
         self.steps = 0
         super().__init__()
 
@@ -94,7 +94,7 @@ class Pendulum(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("Pendulum-v1", render_mode=render_mode)
-        self.observation_space = self.env.observation_space
+        self.observation_space, self.render_mode = self.env.observation_space, render_mode
         super().__init__()
 
     def reset(self) -> NDArray[Any]:
@@ -127,7 +127,7 @@ class MountainCar(BaseEnv):
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.env = gymnasium.make("MountainCar-v0", render_mode=render_mode)
-        self.observation_space = self.env.observation_space
+        self.observation_space, self.render_mode = self.env.observation_space, render_mode
         super().__init__()
 
     def reset(self) -> NDArray[Any]:
@@ -163,7 +163,7 @@ class Breakout(BaseEnv):
     observation_space = Box(0.0, 1.0, (4, 84, 84), np.float32)
 
     def __init__(self, render_mode: str | None = None) -> None:
-        self.game = Game(render_mode)
+        self.game, self.render_mode = Game(render_mode), render_mode
         self.env, self.random = self.game.env, np.random.default_rng()
         self.lives, self.begins_anew, self.steps, self.has_acted = 0, True, 0, False
         self.screens: deque[NDArray[np.float32]] = deque(maxlen=4)

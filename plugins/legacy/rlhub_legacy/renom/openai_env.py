@@ -73,7 +73,7 @@ class _Breakout(BaseEnv):
     longest = 0  # steps of an episode, after which it is truncated
 
     def __init__(self, render_mode: str | None = None) -> None:
-        self.game = Game(render_mode)
+        self.game, self.render_mode = Game(render_mode), render_mode
         self.env, self.random = self.game.env, np.random.default_rng()
         self.lives, self.begins_anew, self.steps = 0, True, 0
         super().__init__()
