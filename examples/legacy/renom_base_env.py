@@ -3,8 +3,8 @@
     python examples/legacy/renom_base_env.py [--steps 20000]
 
 The reference's example has five actions and says nothing of what they do; it sets `action_shape` as a local variable,
-draws from a function that numpy does not have, and returns a state from `sample`. Here it is repaired, with a cart to be
-pushed to the middle of its rail, and with the hooks and a stop rule.
+draws from a function that numpy does not have, and returns a state from `sample`. Here it is repaired, with a cart to
+be pushed to the middle of its rail, and with a hook and a stop rule.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python examples/legacy/renom_custom_env.py [--steps 500000]
 
-The how-to's text lost lines on its way and does not parse; this is the class as its authors meant it, written anew. Also
-repaired are: frames of a lost game are forgotten, a game that ends in the random steps of a reset is begun again, the
-reward is a number, and the lives are where ale-py has them today.
+The how-to's text lost lines on its way and does not parse; this is the class as its authors meant it, written anew.
+Also repaired are: frames of a lost game are forgotten, a game that ends in the random steps of a reset is begun again,
+the reward is a number, and the lives are where ale-py has them today.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class CustomEnv(BaseEnv):
     state_shape = (4, 84, 84)
 
     def __init__(self, env: Any) -> None:
-        self.env, self.frames, self.lives, self.is_over = env, [], 0, True
+        self.env, self.lives, self.is_over = env, 0, True
+        self.frames: list[Any] = []
         super().__init__()
 
     def sample(self) -> Any:

@@ -20,7 +20,8 @@ import rlhub_core as rlhub
 from rlhub_core import ConfigError, RlhubError
 from rlhub_core.testing import check_exact_restore
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "legacy"
+ROOT = Path(__file__).parents[3]
+EXAMPLES = {"renom_base_env": 2_000, "renom_custom_env": 300, "renom_cartpole": 1_500}  # steps
 GAMES: dict[Any, tuple[Any, Any]] = {
     CartPole00: (Discrete(2), (4,)),
     CartPole01: (Discrete(2), (4,)),
@@ -186,15 +187,14 @@ def test_a_test_is_filmed(tmp_path: Path) -> None:
     ("name", "steps"), [("renom_base_env", 2_000), ("renom_custom_env", 300), ("renom_cartpole", 1_500)]
 )
 def test_an_example_runs(name: str, steps: int, tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--steps", str(steps)]
+    command = [sys.executable, str(ROOT / "examples" / "legacy" / f"{name}.py"), "--steps", str(steps)]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "epoch 0: " in done.stdout
 
 
 def test_the_page_of_who_comes_from_renom_does_what_it_says(tmp_path: Path) -> None:
-    root = EXAMPLES.parents[1]
-    command = [sys.executable, str(root / "tests" / "readme.py"), str(root / "docs" / "coming_from" / "renom.md")]
+    command = [sys.executable, str(ROOT / "tests" / "readme.py"), str(ROOT / "docs" / "coming_from" / "renom.md")]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "a test of 30 steps: 10.0" in done.stdout
