@@ -267,6 +267,32 @@ def test_no_transition_across_a_cut_is_learnt(settings: dict[str, Any]) -> None:
     assert len(np.unique(games)) == 20, "nothing that was seen in tests"
 
 
+class Stacked(Recorder):
+    """Shows its last three screens, on each of which the number of the game stands."""
+
+    state_shape = (3, 5, 5)
+
+    def reset(self) -> Any:
+        super().reset()
+        self.screens = [np.full((5, 5), self.game)] * 3
+        return np.stack(self.screens)
+
+    def step(self, action: Any) -> Any:
+        _, reward, terminal = super().step(action)
+        self.screens = [*self.screens[1:], np.full((5, 5), self.game)]
+        return np.stack(self.screens), reward, terminal
+
+
+def test_no_stack_of_frames_goes_across_a_cut() -> None:
+    run = fit(Stacked(length=7), epoch=20, epoch_step=5, config=SMALL | {"learning_starts": 10_000})
+    replay: Any = run.algorithm.replay  # type: ignore[attr-defined]
+    assert replay.stack == 3
+    drawn = replay.sample(1_000, np.random.default_rng(0))
+    frames = np.concatenate([drawn.observation, drawn.next_observation], axis=1)[..., 0, 0]
+    np.testing.assert_array_equal(frames, frames[:, :1].repeat(6, axis=1))
+    assert len(np.unique(frames)) == 20
+
+
 # ReNom's arguments
 
 
