@@ -236,6 +236,8 @@ def test_test_terminate_ends_the_test() -> None:
     run = fit(env, test_step=10)
     assert env.hooks() == ["start", *[*TRAINING, *TEST] * 2, "close"]
     assert [epoch.test_reward for epoch in renom.epochs(run)] == [2.0, 2.0]
+    after = fit(ruled("test_terminate"), "deep/ppo", config={"rollout_length": 64})  # goes on after the last test
+    assert [episode.length for episode in after.episodes] == [3, 3, 20, 20], "its answer is not remembered"
 
 
 def test_a_rule_of_any_worker_counts_for_all() -> None:
