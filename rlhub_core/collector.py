@@ -4,7 +4,10 @@ An environment's life is cut into *stretches*: one seeded reset, then episodes t
 resets, until the first episode that ends after `reseed_every` steps; then the next stretch begins. The seed of a
 stretch is a pure function of (seed, environment index, stretch index). So the state of an environment is (stretch,
 actions since its seeded reset), and it is restored by resetting with the same seed and replaying those actions: for
-any environment that is deterministic given seed and actions, native vector environments included. (Seeding every
+any environment that is deterministic given seed and actions, native vector environments included. One that takes more
+with it from stretch to stretch, such as a count of games, has a settable attribute `carried`: a tree that
+`rlhub_core.state` can save of what it took into the running stretch; once set, it is taken again at a reset with the
+seed of that stretch. (Seeding every
 episode would be simpler, but a seeded reset of ale-py's vector environment costs 92 ms, an unseeded one 6 ms.)
 """
 
@@ -32,6 +35,7 @@ from rlhub_core.side_by_side import SideBySide
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
 _MASKS = "action_masks"  # the name of the method that Stable-Baselines3 asks
+_CARRIED = "carried"  # what an environment took with it into its stretch, beyond the seed
 
 
 class Collector:
@@ -52,6 +56,9 @@ class Collector:
         raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
+        cut: asked after every step with its rewards [B] and where an episode ended [B], before anything is reset; where
+            it answers true, every running episode is cut off there: truncated in the transition, and followed by one
+            from a seed of its own. What it does to the environments meanwhile is over with that.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class Collector:
         self.env, self.seed, self.reseed_every = env, seed, reseed_every
         self.reward_clip, self.terminal_on_life_loss = reward_clip, terminal_on_life_loss
         self.normalization = normalization
+        self.cut: Callable[[NDArray[np.float64], NDArray[np.bool_]], bool] | None = None
         self.num_envs = env.num_envs
         self.observations: ObsType
         self.raw_observations: ObsType
@@ -80,6 +88,7 @@ class Collector:
         self._masks: NDArray[Any] | None  # [B, ...] `info["action_mask"]` of what to act on next
         self._told: NDArray[np.bool_]  # [B] whether it told so of the newest observation
         self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
+        self._has_carried: bool | None = None  # likewise
         self.steps = 0
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
@@ -147,6 +156,9 @@ class Collector:
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
+        cut = self.cut is not None and self.cut(raw_reward, terminated | truncated)
+        if cut:
+            truncated = truncated | ~terminated
         ended = self._account(raw_reward, terminated, truncated)
         self.raw_observations = successor = self._own(raw)
         if self._lives is not None:
@@ -156,7 +168,7 @@ class Collector:
         if self._masks is not None:
             self._update_masks(info, ~ended)
         if np.count_nonzero(ended):
-            self._end(ended)
+            self._end(ended, anew=cut)
         reward = raw_reward
         if self.reward_clip is not None:
             reward = np.clip(raw_reward, -self.reward_clip, self.reward_clip)
@@ -228,6 +240,7 @@ class Collector:
                 "evidence": self._evidence,
                 "ended": [list(episode) for episode in self._ended],
                 "checksum": self._checksum(),
+                "carried": list(self.env.get_attr(_CARRIED)) if self._carries() else None,  # type: ignore[attr-defined]
             },
         )
         if self.normalization is not None:
@@ -246,6 +259,8 @@ class Collector:
         self._stretch, self._begun = saved["stretch"], saved["begun"]
         self._oldest = int(self._begun.min())
         self._log = ActionLog(saved["actions"], start=self._oldest)
+        if saved.get("carried") is not None:
+            self.env.set_attr(_CARRIED, saved["carried"])  # type: ignore[attr-defined]
         self._replay(saved["time"])
         if self.normalization is not None:
             self.normalization.load(folder)
@@ -263,16 +278,22 @@ class Collector:
         """Close the environment."""
         self.env.close()
 
-    def _end(self, ended: NDArray[np.bool_]) -> None:
+    def _end(self, ended: NDArray[np.bool_], *, anew: bool) -> None:
         envs = np.flatnonzero(ended)
         returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
         self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
-        over = ended & (self._time - self._begun >= self.reseed_every)
+        over = ended & (anew | (self._time - self._begun >= self.reseed_every))
         if not over.any():
             self._reset(ended, None)
             return
         self._next_stretch(over)
         self._reset(ended, _where(over, self._seeds(self._stretch)))
+
+    def _carries(self) -> bool:
+        """Return whether a seed is not all that its environments begin a stretch with."""
+        if self._has_carried is None:
+            self._has_carried = has_method(self.env, _CARRIED)
+        return self._has_carried
 
     def _next_stretch(self, which: NDArray[np.bool_]) -> None:
         self._stretch[which] += 1

@@ -69,6 +69,7 @@ def play(
     """Play whole episodes in a vector environment and return their scores.
 
     The episodes are shared out among the environments beforehand: taking the first that finish would favour short ones.
+    An environment that has methods `begin_evaluation` and `end_evaluation` is told of both.
 
     Args:
         actor: called as `actor(observations, first)`.
@@ -79,7 +80,22 @@ def play(
         longest_episode: steps after which an episode is cut off.
     """
     check_positive("episodes", episodes)
-    collector = Collector(env, seed)
+    _tell(env, "begin_evaluation")
+    try:
+        return _play(actor, Collector(env, seed), episodes, step, longest_episode)
+    finally:
+        _tell(env, "end_evaluation")
+
+
+def _tell(env: Vec, word: str) -> None:
+    """Call a method of the environments that have it, in this process."""
+    for each in getattr(env.unwrapped, "envs", ()):
+        if each.has_wrapper_attr(word):
+            each.get_wrapper_attr(word)()
+
+
+def _play(actor: Actor, collector: Collector, episodes: int, step: int, longest_episode: int) -> Evaluation:
+    env = collector.env
     shares = np.full(env.num_envs, episodes // env.num_envs)
     shares[: episodes % env.num_envs] += 1
     scores: list[list[tuple[float, int]]] = [[] for _ in shares]

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlhub_core import Collector, EnvironmentContractError, Episode, make_vec
+from rlhub_core import Collector, EnvironmentContractError, Episode, evaluate, make_vec
 from rlhub_core.testing import check_exact_restore
 
 
@@ -298,3 +298,92 @@ def test_actors_that_want_them_get_the_possible_actions() -> None:
     assert collector.act(Choosing()).tolist() == [0, 0]
     assert collector.act(lambda observations, first: first).tolist() == [True, True]
     assert Collector(make_vec("CartPole-v1", 2), seed=1).act(Choosing()).tolist() == [0, 0]
+
+
+def test_a_cut_ends_every_running_episode_as_truncated_and_begins_new_stretches() -> None:
+    collector = tapes(Tape((3, 2)), Tape((10,)))
+    told: list[Any] = []
+
+    def cut(reward: Any, ended: Any) -> bool:
+        told.append((reward.tolist(), ended.tolist()))
+        return collector.steps == 6
+
+    collector.cut = cut
+    first, second, third, fourth = steps(collector, 4)
+    assert told[:3] == [([1, 1], [False, False]), ([2, 2], [False, False]), ([3, 3], [True, False])]
+    assert not any(transition.truncated.any() for transition in (first, second, fourth))
+    assert third.terminated.tolist() == [True, False]
+    assert third.truncated.tolist() == [False, True]
+    assert third.next_observation[:, 0].tolist() == [3, 3]
+    assert fourth.observation[:, 0].tolist() == [0, 0], "a seeded reset begins with game 0"
+    assert [(e.length, e.env) for e in collector.episodes()] == [(3, 0), (3, 1)]
+
+
+def test_restore_is_exact_across_a_cut(tmp_path: Path) -> None:
+    def collectors() -> Collector:
+        return Collector(make_vec("CartPole-v1", 2), 3)
+
+    collector = collectors()
+    collector.cut = lambda reward, ended: collector.steps % 14 == 0
+    steps(collector, 17)
+    collector.save(tmp_path)
+    restored = collectors()
+    assert restored.load(tmp_path)
+    np.testing.assert_equal(restored.observations, collector.observations)
+    for one, other in zip(steps(collector, 3), steps(restored, 3), strict=True):
+        np.testing.assert_equal(one.next_observation, other.next_observation)
+
+
+class Rememberer(Tape):
+    """Its games get longer with each stretch, which no seed says."""
+
+    again: Any = None
+    stretches = 0
+
+    @property
+    def carried(self) -> Any:
+        return self.mine
+
+    @carried.setter
+    def carried(self, carried: Any) -> None:
+        self.again = carried
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            before = self.again[1] if self.again and self.again[0] == seed else self.stretches
+            self.mine, self.stretches, self.lengths = (seed, before), before + 1, (2 + before,)
+        return super().reset(seed=seed)
+
+
+def test_what_is_carried_into_a_stretch_is_restored_before_its_actions_are_replayed(tmp_path: Path) -> None:
+    def collectors() -> Collector:
+        return tapes(Rememberer(), Rememberer((3,)), reseed_every=10)
+
+    collector = collectors()
+    steps(collector, 50)
+    collector.save(tmp_path)
+    restored = collectors()
+    assert restored.load(tmp_path)
+    lengths = collector.env.get_attr("lengths")  # type: ignore[attr-defined]
+    assert min(lengths)[0] > 4
+    assert restored.env.get_attr("lengths") == lengths  # type: ignore[attr-defined]
+    for one, other in zip(steps(collector, 30), steps(restored, 30), strict=True):
+        np.testing.assert_equal(one.terminated, other.terminated)
+
+
+def test_environments_are_told_of_an_evaluation() -> None:
+    class Told(Tape):
+        words: list[str] = []  # of all objects
+
+        def begin_evaluation(self) -> None:
+            self.words.append("begin")
+
+        def end_evaluation(self) -> None:
+            self.words.append("end")
+
+        def reset(self, **how: Any) -> Any:
+            self.words.append("reset")
+            return super().reset(**how)
+
+    evaluate(lambda observations, first: np.zeros(len(first), np.int64), Told, episodes=1)
+    assert Told.words == ["begin", "reset", "reset", "end"]

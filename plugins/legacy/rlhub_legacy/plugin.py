@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rlhub_core import AdapterSpec, hookimpl
+from rlhub_core import AdapterSpec, CallbackSpec, hookimpl
 
 
 @hookimpl
 def rlhub_adapters() -> Iterator[AdapterSpec]:
     """One adapter a dialect. Which is which is told by the names of an object's methods and attributes."""
-    return iter(())
+    yield _dialect(
+        "renom",
+        "renom:ReNomEnv",
+        "environments of ReNom RL (3-tuple steps, shapes instead of spaces), with their hooks and stop rules",
+        methods=("reset", "step", "sample"),
+        attributes=("action_shape", "state_shape"),
+    )
+
+
+@hookimpl
+def rlhub_callbacks() -> Iterator[CallbackSpec]:
+    """What trains as the old libraries did."""
+    yield CallbackSpec(
+        "legacy/renom_epochs", "rlhub_legacy.renom.epochs:Epochs", "runs training in ReNom's epochs, with its hooks"
+    )
+    yield CallbackSpec(
+        "legacy/terminate", "rlhub_legacy.renom.stopping:Terminate", "ends a run where terminate() of ReNom says so"
+    )
 
 
 def _dialect(
