@@ -76,7 +76,7 @@ class CartPole:
 def main() -> None:
     """Train, and play a hundred episodes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--steps", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     settings = {

@@ -75,7 +75,7 @@ TODAY: dict[str, Any] = {  # what makes it steady
 def main() -> None:
     """Train with rlmodels' settings or today's, and play a hundred episodes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", choices=("rlmodels", "today"), default="rlmodels")
+    parser.add_argument("--settings", choices=("rlmodels", "today"), default="today")
     parser.add_argument("--steps", type=int, default=34_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -178,7 +178,7 @@ class OldGym(gymnasium.Env[Any, Any]):
     def _at_limit(self) -> bool:
         """Return whether the episode is as long as theirs allows; read anew, for scripts changed it at will."""
         limit = getattr(self.theirs, "_max_episode_steps", None)
-        return isinstance(limit, int) and 0 < limit <= self._steps
+        return isinstance(limit, int | np.integer) and 0 < limit <= self._steps
 
     def _observation(self, value: Any, call: str) -> Any:
         try:
@@ -189,7 +189,7 @@ class OldGym(gymnasium.Env[Any, Any]):
             self._looks -= 1
             if not self.observation_space.contains(observation):
                 warnings.warn(
-                    f"{type(self.theirs).__qualname__}.{call} returned {described(observation)} outside of the bounds "
+                    f"{type(self.theirs).__qualname__}.{call} returned {described(value)} outside of the bounds "
                     f"of its observation_space, {self.observation_space}.",
                     stacklevel=4,
                 )

@@ -130,7 +130,7 @@ class SimpleDQN(gymnasium.Env[Screen, np.int64]):
             return
         for _ in range(self.np_random.integers(self._history_length, self.random_starts + 1) + 1):
             with self._randomness():
-                self.theirs.act(NOOP)
+                number(self.theirs, f"act({NOOP})", self.theirs.act(NOOP))
                 over = flag(self.theirs, "isTerminal()", self.theirs.isTerminal())
                 if over:
                     self.theirs.restart()
@@ -220,7 +220,7 @@ class GymEnvironment:
         )
         before = self._lives
         self._take(observation, info)
-        self._life_lost = before is not None and self._lives < before
+        self._life_lost = before is not None and self._lives is not None and self._lives < before
         return float(reward)
 
     def getScreen(self) -> Screen:
