@@ -65,9 +65,10 @@ def main() -> None:
         return rlhub.adapt(GymEnvironment(arguments.game))
 
     settings = {
-        "epsilon": f"linear(1.0, 0.05, {arguments.steps // 3})",
+        "epsilon": f"linear(1.0, 0.05, {max(1, arguments.steps // 3)})",
         "learning_starts": min(4_000, arguments.steps // 2),
         "target_update_every": 1_000,
+        "buffer_size": 50_000,
         "n_step": 3,
         "double": True,
     }
@@ -83,7 +84,8 @@ def main() -> None:
     )
     scores = [play(GymAgent(run, seed=game), GymEnvironment(arguments.game)) for game in range(arguments.games)]
     print(f"Scores of {arguments.games} games: {scores}, mean {np.mean(scores):.1f}")
-    print(f"One of them: {rlhub.record(run.actor(explore=True), arguments.folder / 'play.gif', environment)}")
+    film = rlhub.record(run.actor(explore=True), arguments.folder / "play.gif", environment, max_steps=500)
+    print(f"Another is filmed in {film}")
 
 
 def play(agent: GymAgent, env: GymEnvironment) -> float:

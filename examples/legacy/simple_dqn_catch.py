@@ -71,16 +71,18 @@ def game(mode: str) -> Any:
 
 
 def main() -> None:
-    """Train, and play twenty whole games."""
+    """Train, and play whole games."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--games", type=int, default=20, help="to measure it by")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     settings = {
-        "epsilon": f"linear(1.0, 0.05, {arguments.steps // 3})",
+        "epsilon": f"linear(1.0, 0.05, {max(1, arguments.steps // 3)})",
         "learning_rate": 5e-4,
         "learning_starts": 1_000,
         "target_update_every": 500,
+        "buffer_size": 20_000,
         "n_step": 3,
         "double": True,
         "hidden_sizes": [128],
@@ -95,8 +97,11 @@ def main() -> None:
             config=settings,
             folder=folder,
         )
-        random_player = rlhub.evaluate(lambda seen, _: np.random.randint(3, size=len(seen)), game("test"), episodes=20)
-        print(f"Balls caught of 10, trained: {rlhub.evaluate(run, game('test'), episodes=20)}; random: {random_player}")
+        trained = rlhub.evaluate(run, game("test"), episodes=arguments.games)
+        drawn = rlhub.evaluate(
+            lambda seen, _: np.random.randint(3, size=len(seen)), game("test"), episodes=arguments.games
+        )
+        print(f"Balls caught of 10, trained: {trained}; random: {drawn}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("old_gym_cartpole", ["--steps", "2000"], "Steps balanced of 200: "),
-        ("rlmodels_cartpole_dqn", ["--steps", "2000"], "Steps balanced of 200: "),
+        ("old_gym_cartpole", ["--steps", "1000"], "Steps balanced of 200: "),
+        ("rlmodels_cartpole_dqn", ["--steps", "1400"], "Steps balanced of 200: "),
         ("rlmodels_wrapper", ["--steps", "1000"], "Return, at best about -150: "),
-        ("simple_dqn_catch", ["--steps", "1200"], "Balls caught of 10, trained: "),
+        ("simple_dqn_catch", ["--steps", "1200", "--games", "4"], "Balls caught of 10, trained: "),
         ("neon_gym_environment", ["--steps", "800", "--games", "1", "--folder", "neon"], "Scores of 1 games: ["),
     ],
 )
