@@ -178,7 +178,7 @@ class OldGym(gymnasium.Env[Any, Any]):
     def _at_limit(self) -> bool:
         """Return whether the episode is as long as theirs allows; read anew, for scripts changed it at will."""
         limit = getattr(self.theirs, "_max_episode_steps", None)
-        return isinstance(limit, int | np.integer) and 0 < limit <= self._steps
+        return isinstance(limit, int | np.integer) and bool(0 < limit <= self._steps)
 
     def _observation(self, value: Any, call: str) -> Any:
         try:

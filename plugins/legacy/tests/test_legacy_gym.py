@@ -136,6 +136,38 @@ def test_the_same_seed_is_the_same_episode_and_theirs_has_the_last_word() -> Non
     np.testing.assert_array_equal(rlhub.adapt(one).reset(seed=42)[0], other.reset().astype(np.float32))
 
 
+def test_a_class_that_draws_only_once_it_is_seeded_needs_no_seed() -> None:
+    class Late(Old):
+        def __init__(self) -> None:
+            super().__init__()
+            del self.np_random
+
+    assert rlhub.adapt(Late()).reset()[0].shape == (2,)
+
+
+def test_a_seed_without_argument_is_called_too() -> None:
+    calls = []
+    env = rlhub.adapt(returning(seed=lambda: calls.append("seed")))
+    env.reset(seed=1)
+    env.reset()
+    assert calls == ["seed"]
+
+
+def test_actions_are_theirs_to_change_and_pictures_ours() -> None:
+    screen = np.zeros((2, 2, 3), np.uint8)
+
+    def step(action: Any) -> Any:
+        action[:] = 9
+        return [0.0, 0.0], 0.0, False, {}
+
+    env = begun(returning(step=None, render=lambda mode: screen, action_space=SimpleNamespace(low=[-1.0], high=[1.0])))
+    env.theirs.step = step
+    action = np.zeros(1, np.float32)
+    env.step(action)
+    assert action == 0
+    assert not np.may_share_memory(env.render(), screen)
+
+
 @pytest.mark.parametrize(
     ("done", "info", "terminated", "truncated"),
     [

@@ -67,6 +67,8 @@ def test_values_have_the_declared_type_and_are_copies() -> None:
     box = fitted(spaces.Box(-9, 9, (2,), np.float32), given)
     given[:] = 0
     assert (box.dtype, box.tolist()) == (np.float32, [1.0, 2.0])
+    same = np.zeros(2, np.float32)
+    assert not np.may_share_memory(fitted(spaces.Box(-9, 9, (2,), np.float32), same), same)
     assert fitted(spaces.Discrete(3), 2.0) == 2
     assert fitted(spaces.Box(-9, 9, (), np.float32), 1.5).shape == ()
     nested = spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Tuple([spaces.MultiBinary(2)])})
