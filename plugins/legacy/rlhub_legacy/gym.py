@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -105,8 +106,12 @@ class OldGym(gymnasium.Env[Any, Any]):
             gymnasium.logger.warn("render() does nothing: adapt the environment with render_mode='rgb_array'.")
             return None
         takes_mode = takes_argument(self.theirs.render)
+        by_name = takes_mode and "mode" in signature(self.theirs.render).parameters
         with self._randomness():
-            got = self.theirs.render(self.render_mode) if takes_mode else self.theirs.render()
+            if by_name:
+                got = self.theirs.render(mode=self.render_mode)
+            else:
+                got = self.theirs.render(self.render_mode) if takes_mode else self.theirs.render()
         if self.render_mode != "rgb_array":
             return got
         picture = np.asarray(got)
@@ -178,7 +183,9 @@ class OldGym(gymnasium.Env[Any, Any]):
     def _at_limit(self) -> bool:
         """Return whether the episode is as long as theirs allows; read anew, for scripts changed it at will."""
         limit = getattr(self.theirs, "_max_episode_steps", None)
-        return isinstance(limit, int | np.integer) and bool(0 < limit <= self._steps)
+        if not isinstance(limit, int | np.integer) or isinstance(limit, bool):
+            return False
+        return bool(0 < limit <= self._steps)
 
     def _observation(self, value: Any, call: str) -> Any:
         try:
@@ -200,7 +207,8 @@ def _metadata(theirs: Any, render_mode: str | None) -> tuple[dict[str, Any], str
     """Return metadata under the names of today, and the render mode."""
     old = getattr(theirs, "metadata", None)
     old = old if isinstance(old, Mapping) else {}
-    named = [str(mode) for mode in old.get("render_modes", old.get("render.modes", ()))]
+    named = old.get("render_modes", old.get("render.modes")) or []
+    named = [named] if isinstance(named, str) else [str(mode) for mode in named]
     if render_mode is not None and not callable(getattr(theirs, "render", None)):
         raise ConfigError(f"{type(theirs).__qualname__} has no render(), so render_mode={render_mode!r} is nothing.")
     if render_mode is not None and named and render_mode not in named:

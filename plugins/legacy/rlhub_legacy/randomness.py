@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import Any
 
@@ -52,7 +52,7 @@ class OwnRandomness:
         method = getattr(self._env, "seed", None) if self.seed_method else None
         takes_seed = callable(method) and takes_argument(method)
         if callable(method) and not takes_seed:
-            with self():
+            with self(), suppress(NotImplementedError):
                 method()
         self._python = random.Random(seed).getstate()
         self._numpy = np.random.MT19937(seed)
@@ -61,7 +61,8 @@ class OwnRandomness:
         with self():
             _reset_gymnasium(self._env, seed)
             if callable(method) and takes_seed:
-                method(seed % 2**31)  # what every library of the time took
+                with suppress(NotImplementedError):
+                    method(seed % 2**31)  # what every library of the time took
 
 
 def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:

@@ -15,9 +15,9 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from rlhub_core import Actor, ConfigError, SpaceError
+from rlhub_core import Actor, ConfigError, EnvironmentContractError, SpaceError
 from rlhub_legacy.contract import flag, number
-from rlhub_legacy.faults import wrong
+from rlhub_legacy.faults import described, wrong
 from rlhub_legacy.randomness import OwnRandomness
 from rlhub_legacy.screens import NoScreen, Screen, coloured, grey
 
@@ -177,6 +177,8 @@ class GymEnvironment:
         screen_height: int = 84,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(env, gymnasium.Env):
+            raise ConfigError(f"GymEnvironment goes around a Gymnasium environment, not {env!r}: make that first.")
         if not isinstance(env.action_space, spaces.Discrete):
             raise SpaceError(f"Simple-DQN chooses among actions that are counted; {env} has {env.action_space}.")
         self.gym = env
@@ -227,7 +229,7 @@ class GymEnvironment:
         """Return the newest screen, uint8 [screen_height, screen_width]."""
         if self._picture is None:
             raise ResetNeeded("There is nothing to see: call restart() first.")
-        return grey(self._picture, *self._shape)
+        return _screen(self._picture, *self._shape)
 
     def isTerminal(self) -> bool:
         """Return whether the game is over or cut off, or in train mode a life was lost."""
@@ -271,7 +273,7 @@ class GymAgent:
         seed: int = 0,
     ) -> None:
         num_actions = getattr(getattr(subject, "action_space", None), "n", None) if num_actions is None else num_actions
-        if num_actions is None:
+        if num_actions is None or num_actions < 1:
             raise ConfigError("An actor does not tell how many actions there are: GymAgent(actor, num_actions=4).")
         self.num_actions = int(num_actions)
         self.history_length, self.exploration_rate = history_length, exploration_rate
@@ -282,7 +284,7 @@ class GymAgent:
     def add(self, observation: Any) -> None:
         """Remember a screen, uint8 in grey or RGB of any size, and forget the oldest."""
         self._memory[:, :-1] = self._memory[:, 1:]
-        self._memory[:, -1] = grey(_newest(observation), *self._memory.shape[2:])
+        self._memory[:, -1] = _screen(_newest(observation), *self._memory.shape[2:])
 
     def get_action(self, t: int, observation: Any) -> int:
         """Return an action.
@@ -296,6 +298,13 @@ class GymAgent:
             return int(self._rng.integers(self.num_actions))
         first: NDArray[np.bool_] = np.array([t == self.history_length])
         return int(self._actor(self._memory.copy(), first)[0])
+
+
+def _screen(picture: Any, height: int, width: int) -> Screen:
+    try:
+        return grey(picture, height, width)
+    except NoScreen as error:
+        raise EnvironmentContractError(f"The observation is {described(picture)}; expected {error}.") from None
 
 
 def _is_picture(space: Any) -> bool:

@@ -313,6 +313,33 @@ def test_it_renders_where_the_old_one_does() -> None:
     assert begun(Old(), render_mode="human").render() is None
 
 
+def test_a_mode_that_is_taken_by_name_only_is_given_by_name() -> None:
+    def render(*, mode: str = "human") -> Any:
+        return np.zeros((2, 2, 3), np.uint8) if mode == "rgb_array" else None
+
+    assert begun(returning(render=render)).render().shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "modes"), [({"render.modes": None}, []), ({"render_modes": "ansi"}, ["ansi"]), (None, [])]
+)
+def test_metadata_of_any_kind_are_read(metadata: Any, modes: list[str]) -> None:
+    assert rlhub.adapt(returning(metadata=metadata)).metadata["render_modes"] == modes
+
+
+def test_a_class_is_made_and_not_adapted() -> None:
+    with pytest.raises(rlhub.EnvironmentContractError, match="legacy/gym looked for an object, not a class"):
+        rlhub.adapt(Old)
+    assert isinstance(rlhub.make(Old).theirs, Old)  # type: ignore[attr-defined]
+
+
+def test_a_seed_that_nobody_wrote_is_no_obstacle() -> None:
+    def seed(seed: int) -> None:
+        raise NotImplementedError
+
+    assert rlhub.adapt(returning(seed=seed)).reset(seed=1)[0].shape == (2,)
+
+
 def test_a_render_without_mode_is_called_so() -> None:
     theirs = returning(render=lambda: np.zeros((2, 2, 3), np.uint8), metadata={})
     assert begun(theirs, render_mode="rgb_array").render().shape == (2, 2, 3)

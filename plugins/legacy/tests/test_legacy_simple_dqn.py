@@ -292,6 +292,8 @@ def test_a_cut_is_not_lost_on_the_way_there_and_back() -> None:
 def test_what_is_no_game_for_simple_dqn_is_refused() -> None:
     with pytest.raises(rlhub.SpaceError, match="actions that are counted"):
         GymEnvironment(gymnasium.make("Pendulum-v1", render_mode="rgb_array"))
+    with pytest.raises(rlhub.ConfigError, match=r"goes around a Gymnasium environment, not 'CartPole-v1'"):
+        GymEnvironment("CartPole-v1")  # type: ignore[arg-type]
     with pytest.raises(rlhub.SpaceError, match=r'no picture\. Make it with render_mode="rgb_array"'):
         GymEnvironment(gymnasium.make("CartPole-v1"))
 
@@ -331,6 +333,12 @@ def test_one_action_in_twenty_is_random() -> None:
 def test_an_actor_does_not_tell_how_many_actions_there_are() -> None:
     with pytest.raises(rlhub.ConfigError, match=r"GymAgent\(actor, num_actions=4\)"):
         GymAgent(lambda observations, first: np.array([0]))
+
+
+def test_what_is_no_screen_is_told() -> None:
+    agent = GymAgent(lambda observations, first: np.array([0]), num_actions=2)
+    with pytest.raises(rlhub.EnvironmentContractError, match=r"observation is an array .* float64; expected a s"):
+        agent.get_action(0, np.zeros((84, 84)))
 
 
 def test_a_run_knows_its_actions() -> None:
