@@ -31,6 +31,10 @@ Env = gymnasium.Env[Any, Any]
 Vec = VectorEnv[Any, Any, Any]
 Wrapper = str | Callable[[Env], Env]
 
+# Ids that are in Gymnasium's registry only since making a plugin's environment has imported what registers them: what
+# a bare id means is not to depend on what was made before.
+_registered_by_the_way: set[str] = set()
+
 
 @dataclass(frozen=True)
 class EnvironmentSource:
@@ -55,15 +59,25 @@ class EnvironmentSource:
         options: Mapping[str, Any] | None = None,
         wrappers: Sequence[Wrapper] = (),
         hub: Hub | None = None,
+        *,
+        from_recipe: bool = False,
     ) -> EnvironmentSource:
-        """Return the source of an origin, with arguments in its name made into options."""
+        """Return the source of an origin, with arguments in its name made into options.
+
+        A bare id that Gymnasium does not know is that of the one plugin that offers it: "Pendulum-v0" becomes
+        "legacy/Pendulum-v0". A recipe's names stay what they are.
+
+        Raises:
+            NotFoundError: for a bare id that Gymnasium does not know and several plugins offer.
+        """
         if isinstance(origin, EnvironmentSource):
             return origin
-        options = dict(options or {})
+        options, hub = dict(options or {}), hub or default_hub()
         if isinstance(origin, str):
             origin, given = config.split_name(origin)
             options = given | options
-        return cls(origin, options, tuple(wrappers), hub or default_hub())
+            origin = origin if from_recipe else _in_full(origin, hub)
+        return cls(origin, options, tuple(wrappers), hub, from_recipe)
 
     @property
     def name(self) -> str:
@@ -184,6 +198,7 @@ class EnvironmentSource:
         return f"No environment is called {self.origin!r}.{hint}{cure} See `rlhub list environments`."
 
     def _checked(self, make: Callable[[], Any], options: Mapping[str, Any]) -> Any:
+        before = set(gymnasium.registry)
         try:
             return make()
         except (TypeError, ValueError, KeyError, AssertionError) as error:
@@ -193,6 +208,9 @@ class EnvironmentSource:
             raise ConfigError(f"{self.name} cannot be made with {given}: {error}") from error
         except gymnasium.error.DependencyNotInstalled as error:
             raise PluginError(f"{self.name} cannot be made: {error}") from error
+        finally:
+            if isinstance(self.origin, str) and self._offered():
+                _registered_by_the_way.update(gymnasium.registry.keys() - before)
 
     def _wrapped(self, env: Env, wrapper: Wrapper) -> Env:
         if callable(wrapper):
@@ -293,6 +311,16 @@ def _what_it_lacks(adapters: Mapping[str, AdapterSpec], thing: Any) -> str:
     said = [f"{name} looked for {lacked}" for name, lacked in lacking.items()]
     said += [f"there is also {listed(others)}"] if others else []
     return f"Not found in it: {'; '.join(said)}." if lacking else f"Adapters: {listed(others)}."
+
+
+def _in_full(name: str, hub: Hub) -> str:
+    """Return the full name of a bare id that one plugin offers and Gymnasium does not know, else the name itself."""
+    known = name in gymnasium.registry and name not in _registered_by_the_way
+    if "/" in name or ":" in name or known:
+        return name
+    if all(full.partition("/")[2] != name for full in hub.offers("environment")):
+        return name
+    return str(hub.find("environment", name).id)
 
 
 def adapters_of(hub: Hub, makes: str) -> dict[str, AdapterSpec]:

@@ -53,9 +53,10 @@ def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any]) -> Par
     options = {name: value for name, value in experiment.environment_options.items() if not config.mentions(value)}
     wrappers = _filled(experiment.wrappers, live.get("wrappers") or (), config.mention)
     callbacks = _filled(experiment.callbacks, live.get("callbacks") or (), partial(_as_written, hub))
-    source = EnvironmentSource.of(experiment.environment if env is None else env, options, wrappers, hub)
+    origin = experiment.environment if env is None else env
+    source = EnvironmentSource.of(origin, options, wrappers, hub, from_recipe=env is None)
     return Parts(
-        replace(source, from_recipe=env is None),
+        source,
         find_algorithm(hub, experiment.algorithm if algorithm is None else algorithm)[1],
         make_callbacks(hub, callbacks)[0],
         hub,

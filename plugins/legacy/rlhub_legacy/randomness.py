@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
@@ -42,24 +44,58 @@ class OwnRandomness:
             set_bit_generator(outer_numpy)
 
     def seed(self, seed: int) -> None:
-        """Seed everything that the environment may draw from: global generators, its own, its `seed` method."""
+        """Seed everything that the environment may draw from: global generators, its own, its `seed` method.
+
+        A `seed` method without argument is called before all else, for it may have made new generators. Gymnasium's
+        environments within it are seeded as they want it: by a reset.
+        """
+        method = getattr(self._env, "seed", None) if self.seed_method else None
+        takes_seed = callable(method) and takes_argument(method)
+        if callable(method) and not takes_seed:
+            with self(), suppress(NotImplementedError):
+                method()
         self._python = random.Random(seed).getstate()
         self._numpy = np.random.MT19937(seed)
         for generator in _generators(self._env):
             _reseed(generator, seed)
-        method = getattr(self._env, "seed", None)
-        if self.seed_method and callable(method):
-            with self():
-                method(seed % 2**31)  # what every library of the time took
+        with self():
+            _reset_gymnasium(self._env, seed)
+            if callable(method) and takes_seed:
+                with suppress(NotImplementedError):
+                    method(seed % 2**31)  # what every library of the time took
 
 
 def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:
     """Yield the generators that an object and what it wraps hold as attributes."""
-    for name, value in sorted(getattr(thing, "__dict__", {}).items()):
+    for _, value in sorted(getattr(thing, "__dict__", {}).items()):
         if isinstance(value, random.Random | np.random.RandomState | np.random.Generator):
             yield value
-        elif deep and "env" in name and hasattr(value, "step"):
-            yield from _generators(value, deep - 1)
+    if deep:
+        for inner in _within(thing):
+            yield from _generators(inner, deep - 1)
+
+
+def _within(thing: Any) -> Iterator[Any]:
+    """Yield the environments that an object holds as attributes."""
+    for name, value in sorted(getattr(thing, "__dict__", {}).items()):
+        if ("env" in name or "gym" in name) and hasattr(value, "step"):
+            yield value
+
+
+def _reset_gymnasium(thing: Any, seed: int, deep: int = 4) -> None:
+    for inner in _within(thing):
+        if isinstance(inner, gymnasium.Env):
+            inner.reset(seed=seed)
+        elif deep:
+            _reset_gymnasium(inner, seed, deep - 1)
+
+
+def takes_argument(method: Any) -> bool:
+    """Return whether a method can be called with something."""
+    try:
+        return bool(signature(method).parameters)
+    except (TypeError, ValueError):  # of what is not written in Python
+        return True
 
 
 def _reseed(generator: Any, seed: int) -> None:
