@@ -4,13 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rlhub_core import AdapterSpec, hookimpl
+from rlhub_core import AdapterSpec, WrapperSpec, hookimpl
 
 
 @hookimpl
 def rlhub_adapters() -> Iterator[AdapterSpec]:
     """One adapter a dialect. Which is which is told by the names of an object's methods and attributes."""
-    return iter(())
+    time_steps = ("reset", "step", "action_spec", "observation_spec")
+    yield _dialect(
+        "dm_env",
+        "dm_env:DmEnv",
+        "environments of dm_env's contract: reset and step return time steps",
+        methods=time_steps,
+        without=("time_step_spec", "action_space"),
+    )
+    yield _dialect(
+        "tf_agents",
+        "tf_agents:TfAgentsEnv",
+        "TF-Agents' PyEnvironment",
+        methods=(*time_steps, "time_step_spec"),
+    )
+
+
+@hookimpl
+def rlhub_wrappers() -> Iterator[WrapperSpec]:
+    """TF-Agents' wrappers by name; where Gymnasium's means the same, it is Gymnasium's."""
+    for name, target, description in (
+        ("action_clip", "actions:ActionClip", "clips actions to the bounds of their space, which stays as it is"),
+        ("action_discretize", "actions:ActionDiscretize", "makes continuous actions choices, both ends among them"),
+        ("action_offset", "actions:ActionOffset", "makes choices count from 0"),
+        ("action_repeat", "actions:action_repeat", "repeats each action and sums the rewards"),
+        ("one_hot_action", "actions:OneHotAction", "takes a choice as one number for each; the highest is meant"),
+        ("extra_disabled_actions", "actions:ExtraDisabledActions", "adds actions that the action mask forbids"),
+        ("flatten_observations", "observations:FlattenObservations", "makes dict observations of one type one array"),
+        ("history", "observations:History", "observes the last observations, with the actions that led to them"),
+        ("observation_filter", "observations:ObservationFilter", "observes some numbers of an array, by index"),
+        ("goal_replay", "goals:GoalReplay", "observes what was reached and what was wanted, for hindsight replay"),
+        ("fixed_length", "episodes:FixedLength", "pads short episodes and cuts long ones to one length"),
+        ("run_stats", "episodes:RunStats", "counts episodes, resets and steps"),
+        ("performance_profiler", "episodes:PerformanceProfiler", "profiles what the environment does, with cProfile"),
+        ("fire_on_reset", "buttons:FireOnReset", "presses FIRE, then the third action, after each reset (Atari)"),
+        ("auto_fire", "buttons:AutoFire", "presses FIRE after each reset and each lost life (Atari)"),
+    ):
+        yield WrapperSpec(f"legacy/{name}", f"rlhub_legacy.wrappers.{target}", description)
+    yield WrapperSpec("legacy/time_limit", "gymnasium.wrappers:TimeLimit", "cuts episodes off after so many steps")
 
 
 def _dialect(
