@@ -207,18 +207,24 @@ def observed(spec: Any, space: Space[Any], value: Any, fault: Fault) -> Any:
             raise fault(value, f"an observation that is a tuple of {len(spec)}")
         return tuple(observed(*each, fault) for each in zip(spec, space.spaces, value, strict=True))
     shape, dtype = tuple(spec.shape), np.dtype(spec.dtype)
-    try:
-        array = np.asarray(value)
-        cast = array.astype(dtype)
-    except (TypeError, ValueError):
-        raise fault(value, f"an observation of shape {shape} and type {dtype}") from None
-    if array.shape != shape or array.dtype.kind not in "biuf":
-        raise fault(array, f"an observation of shape {shape} and type {dtype}")
+    array = _array(value)
+    if array is None or array.shape != shape:
+        raise fault(value if array is None else array, f"an observation of shape {shape} and type {dtype}")
+    cast = array.astype(dtype)
     if dtype.kind != "f" and array.dtype != dtype and not np.array_equal(cast, array):
         raise fault(array, f"an observation of type {dtype}, as its specification says; not all of it fits")
     if isinstance(space, spaces.Discrete):
         return np.int64(cast)
     return cast.astype(np.int8) if isinstance(space, spaces.MultiBinary) else cast
+
+
+def _array(value: Any) -> NDArray[Any] | None:
+    """Return a value as an array of numbers, if it is one."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return None
+    return array if array.dtype.kind in "biuf" else None
 
 
 def acted(spec: Any, space: Space[Any], action: Any) -> Any:

@@ -69,7 +69,8 @@ class Environment:
     this is dm_env's contract.
 
     Args:
-        env: the Gymnasium environment; its spaces are those of `array_specs.spec_of`.
+        env: the Gymnasium environment; its specifications are those of `array_specs.spec_of`. None only for a class
+            that is written on this one: it has the four methods itself.
         seed: of its first reset.
         discount: of every step but a termination.
 
@@ -77,7 +78,17 @@ class Environment:
         EnvironmentContractError: for a space that no array specification can say.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], seed: int | None = None, discount: float = 1.0) -> None:
+    env: gymnasium.Env[Any, Any] | None = None
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any] | None = None, seed: int | None = None, discount: float = 1.0
+    ) -> None:
+        if env is None:
+            if type(self) is Environment:
+                raise TypeError(
+                    "Environment(env) needs a Gymnasium environment, or a subclass that is one of dm_env's."
+                )
+            return
         self.env, self._next_seed, self._discount = env, seed, discount
         self._observation_spec = spec_of(env.observation_space, "observation")
         self._action_spec = spec_of(env.action_space, "action")
@@ -85,7 +96,7 @@ class Environment:
 
     def reset(self) -> TimeStep:
         """Begin an episode and return its first time step."""
-        observation, _ = self.env.reset(seed=self._next_seed)
+        observation, _ = self._gymnasium().reset(seed=self._next_seed)
         self._next_seed, self._running = None, True
         return restart(observation)
 
@@ -93,7 +104,8 @@ class Environment:
         """Take a step, or begin an episode where none is running."""
         if not self._running:
             return self.reset()
-        observation, reward, terminated, truncated, _ = self.env.step(self._for_gymnasium(action))
+        env = self._gymnasium()
+        observation, reward, terminated, truncated, _ = env.step(acted(self._action_spec, env.action_space, action))
         self._running = not (terminated or truncated)
         if terminated:
             return termination(float(reward), observation)
@@ -101,10 +113,12 @@ class Environment:
 
     def observation_spec(self) -> Any:
         """Return the specification of observations: one, or a dict or tuple of them."""
+        self._gymnasium()
         return self._observation_spec
 
     def action_spec(self) -> Any:
         """Return the specification of actions, likewise."""
+        self._gymnasium()
         return self._action_spec
 
     def reward_spec(self) -> Any:
@@ -117,9 +131,8 @@ class Environment:
 
     def close(self) -> None:
         """Close the Gymnasium environment; a class that is written on this one has none."""
-        env = getattr(self, "env", None)
-        if env is not None:
-            env.close()
+        if self.env is not None:
+            self.env.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,5 +140,7 @@ class Environment:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _for_gymnasium(self, action: Any) -> Any:
-        return acted(self._action_spec, self.env.action_space, action)
+    def _gymnasium(self) -> gymnasium.Env[Any, Any]:
+        if self.env is None:
+            raise NotImplementedError(f"{type(self).__qualname__} needs reset, step, observation_spec and action_spec.")
+        return self.env

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -174,25 +174,28 @@ class specs:
     BoundedArraySpec = BoundedArray
 
 
-_PyEnvironment, _time_step_functions = PyEnvironment, time_step
+# the modules that these are in, there
 
-
-class py_environment:
-    """The module of this name."""
-
-    PyEnvironment = _PyEnvironment
+_PyEnvironment = PyEnvironment
+_time_step_module = time_step
 
 
 class environments:
     """The package of this name."""
 
-    py_environment = py_environment
+    class py_environment:
+        """The module of this name."""
+
+        PyEnvironment: TypeAlias = _PyEnvironment
 
 
 class trajectories:
     """The package of this name."""
 
-    time_step = _time_step_functions
+    time_step = _time_step_module
+
+
+py_environment = environments.py_environment
 
 
 class TfAgentsEnv(TimeStepEnv):
