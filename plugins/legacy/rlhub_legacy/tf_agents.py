@@ -208,19 +208,20 @@ class TfAgentsEnv(TimeStepEnv):
     """
 
     def __init__(self, theirs: Any, *, render_mode: Literal["rgb_array", "auto"] | None = "auto") -> None:
+        super().__init__(theirs, render_mode=render_mode)
         self._of_one = bool(getattr(theirs, "batched", False))
         if self._of_one and theirs.batch_size != 1:
             raise EnvironmentContractError(
                 f"{type(theirs).__qualname__} is a batch of {theirs.batch_size} environments. Adapt a single one; "
                 f"num_envs={theirs.batch_size} makes as many of it."
             )
-        super().__init__(theirs, render_mode=render_mode)
 
     def _renderer(self) -> Any:
         method = super()._renderer()
-        return (
-            None if getattr(method, "__qualname__", "") == "PyEnvironment.render" else method
-        )  # the base's only raises
+        only_raises = (
+            getattr(method, "__qualname__", "") == "PyEnvironment.render"
+        )  # which is the base's, here and there
+        return None if only_raises else method
 
     def _pixels(self, renderer: Any) -> Any:
         pixels = renderer("rgb_array")
@@ -231,7 +232,8 @@ class TfAgentsEnv(TimeStepEnv):
         if not callable(method):
             return {}
         try:
-            told = method()
+            with self._randomness():
+                told = method()
         except NotImplementedError:
             return {}
         return dict(told) if isinstance(told, Mapping) else {}
@@ -248,5 +250,6 @@ def _each(nest: Any, change: Any) -> Any:
     if isinstance(nest, Mapping):
         return {key: _each(part, change) for key, part in nest.items()}
     if isinstance(nest, tuple | list) and not is_leaf(nest):
-        return tuple(_each(part, change) for part in nest)
+        parts = [_each(part, change) for part in nest]
+        return type(nest)(*parts) if hasattr(nest, "_fields") else tuple(parts)
     return change(nest)

@@ -82,6 +82,10 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, theirs: Any, *, render_mode: Literal["rgb_array", "auto"] | None = "auto") -> None:
+        if isinstance(theirs, type):
+            raise EnvironmentContractError(
+                f"{theirs.__qualname__} is a class: adapt an object, {theirs.__qualname__}(…)."
+            )
         self.theirs = theirs
         self._randomness = OwnRandomness(theirs, seed_method=False)
         renders = callable(self._renderer())

@@ -181,6 +181,11 @@ def test_a_batch_of_one_is_one() -> None:
     check_env(env, skip_render_check=True)
 
 
+def test_a_class_is_no_object() -> None:
+    with pytest.raises(rlhub.EnvironmentContractError, match=r"Grid is a class: adapt an object, Grid\(…\)"):
+        rlhub.adapt(Grid)
+
+
 def test_a_batch_of_several_is_refused() -> None:
     theirs = Batch()
     theirs.size = 5

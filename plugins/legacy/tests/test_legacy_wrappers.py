@@ -36,18 +36,19 @@ class Script(gymnasium.Env[Any, Any]):
         meanings: tuple[str, ...] = (),
         truncates: bool = False,
         reward: float = 1.0,
+        start: int = 0,
     ) -> None:
         self.action_space = action_space or spaces.Discrete(4)
         self.observation_space = observation_space or spaces.Box(-1000, 1000, (1,), np.float32)
         self.length, self.losses, self.meanings, self.truncates = length, lives, meanings, truncates
-        self.reward = reward
+        self.reward, self.start = reward, start
         self.actions: list[Any] = []
         if meanings:
             self.get_action_meanings = lambda: list(meanings)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Info]:
         super().reset(seed=seed)
-        self.now, self.left = 0, 3
+        self.now, self.left = self.start, 3
         self.observation_space.seed(seed)
         return self._seen(), self._told()
 
@@ -309,13 +310,11 @@ def test_history_of_zeros_or_of_the_first() -> None:
     assert env.step(1)[0].tolist() == [[1], [2], [3]]
     assert env.reset()[0].tolist() == [[0], [0], [0]], "nothing of the last episode is left"
     positive = spaces.Box(5, 1000, (1,), np.float32)
-    tiled, script = wrapped("history:tile_first_step_obs=true", observation_space=positive)
-    script.observation_space = positive
+    tiled, _ = wrapped("history:tile_first_step_obs=true", observation_space=positive, start=6)
     assert tiled.observation_space.low.min() == 5
     assert wrapped("history", observation_space=positive)[0].observation_space.low.min() == 0
-    tiled.reset()
-    script.now = 6
-    assert tiled.step(0)[0].tolist() == [[0], [0], [7]]
+    assert tiled.reset()[0].tolist() == [[6], [6], [6]]
+    assert tiled.step(0)[0].tolist() == [[6], [6], [7]]
 
 
 def test_history_with_actions() -> None:

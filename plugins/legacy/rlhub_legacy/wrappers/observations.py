@@ -178,7 +178,7 @@ class History(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset and forget what was before."""
         observation, info = self.env.reset(seed=seed, options=options)
-        first = np.asarray(observation, self._nothing.dtype)
+        first = np.array(observation, self._nothing.dtype)
         length = self._observations.maxlen or 0
         self._observations.extend([first if self._tiled else self._nothing] * (length - 1))
         self._observations.append(first)
