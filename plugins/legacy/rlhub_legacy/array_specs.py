@@ -107,7 +107,8 @@ def space_of(spec: Any, fault: Fault, *, action: bool) -> Space[Any]:
     """Return the space of a specification.
 
     One bounded integer is a Discrete that starts at its minimum; several are a MultiDiscrete in actions and a Box in
-    observations; truth values are a Discrete(2) or MultiBinary; other arrays are a Box.
+    observations; truth values are a Discrete(2) or MultiBinary; other arrays are a Box. A dict or tuple of one action
+    is that action.
 
     Args:
         spec: a specification, or a dict, tuple or list of them.
@@ -116,6 +117,8 @@ def space_of(spec: Any, fault: Fault, *, action: bool) -> Space[Any]:
     """
     if is_leaf(spec):
         return _leaf_space(spec, fault, action)
+    if action and isinstance(spec, Mapping | tuple | list) and len(spec) == 1:  # what learns knows one action
+        return space_of(_only(spec), fault, action=action)
     if isinstance(spec, Mapping) and spec:
         return spaces.Dict({str(key): space_of(part, fault, action=action) for key, part in spec.items()})
     if isinstance(spec, tuple | list) and spec:
@@ -241,14 +244,26 @@ def acted(spec: Any, space: Space[Any], action: Any) -> Any:
     if isinstance(space, spaces.Dict) and not is_leaf(spec):
         return {key: acted(part, space[str(key)], action[str(key)]) for key, part in spec.items()}
     if isinstance(space, spaces.Tuple) and not is_leaf(spec):
-        parts = [acted(*each) for each in zip(spec, space.spaces, action, strict=True)]
-        return type(spec)(*parts) if hasattr(spec, "_fields") else type(spec)(parts)
+        return _rebuilt(spec, [acted(*each) for each in zip(spec, space.spaces, action, strict=True)])
+    if not is_leaf(spec):
+        return _rebuilt(spec, [acted(_only(spec), space, action)])
     array = np.array(action)
     wrong_choice = not isinstance(space, spaces.Box) and not space.contains(_as_choice(space, array))
     if wrong_choice or array.shape != (space.shape or ()):
         raise InvalidAction(f"{action!r} is no action of {squeezed(space)}.")
     array = array.reshape(spec.shape).astype(np.dtype(spec.dtype))
     return array if array.shape else array[()]  # a scalar can be a key or an index, an array of no axes cannot
+
+
+def _only(spec: Any) -> Any:
+    return next(iter(spec.values() if isinstance(spec, Mapping) else spec))
+
+
+def _rebuilt(spec: Any, parts: list[Any]) -> Any:
+    """Return values in the dict or tuple that their specifications came in."""
+    if isinstance(spec, Mapping):
+        return dict(zip(spec, parts, strict=True))
+    return type(spec)(*parts) if hasattr(spec, "_fields") else type(spec)(parts)
 
 
 def _as_choice(space: Space[Any], array: NDArray[Any]) -> Any:

@@ -16,7 +16,7 @@ def rlhub_adapters() -> Iterator[AdapterSpec]:
         "dm_env:DmEnv",
         "environments of dm_env's contract: reset and step return time steps",
         methods=time_steps,
-        without=("time_step_spec", "action_space"),
+        without=("time_step_spec",),
     )
     yield _dialect(
         "tf_agents",

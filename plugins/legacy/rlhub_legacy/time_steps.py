@@ -93,8 +93,8 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
         self.render_mode = ("rgb_array" if renders else None) if render_mode == "auto" else render_mode
         with self._randomness():
             self._observation_spec, self._action_spec = theirs.observation_spec(), theirs.action_spec()
-        self.observation_space = space_of(self._observation_spec, self._fault("observation_spec()"), action=False)
-        self.action_space = space_of(self._action_spec, self._fault("action_spec()"), action=True)
+        self.observation_space = space_of(self._observation_spec, self._fault("observation_spec"), action=False)
+        self.action_space = space_of(self._action_spec, self._fault("action_spec"), action=True)
         self._running = False
         self._to_compare = {
             StepType.FIRST,
@@ -113,7 +113,7 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
             self._seed(seed)
         with self._randomness():
             got = self.theirs.reset()
-        fault = self._fault("reset()")
+        fault = self._fault("reset")
         kind, time_step = self._read(got, fault)
         if kind != StepType.FIRST:
             raise fault(got, f"a time step of step_type FIRST (0), not {kind.name}")
@@ -133,7 +133,7 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
         theirs = acted(self._action_spec, self.action_space, action)
         with self._randomness():
             got = self.theirs.step(self._batched(theirs))
-        fault = self._fault(f"step({action})")
+        fault = self._fault("step", action)
         kind, time_step = self._read(got, fault)
         if kind == StepType.FIRST:
             raise fault(got, "a time step of step_type MID (1) or LAST (2); an episode begins by reset() alone")
@@ -199,8 +199,11 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
 
     # reading
 
-    def _fault(self, method: str) -> Fault:
-        return lambda got, expected: wrong(self.theirs, method, got, expected)
+    def _fault(self, method: str, *arguments: Any) -> Fault:
+        def fault(got: Any, expected: str) -> EnvironmentContractError:
+            return wrong(self.theirs, f"{method}({', '.join(map(str, arguments))})", got, expected)
+
+        return fault
 
     def _read(self, got: Any, fault: Fault) -> tuple[StepType, TimeStep]:
         if all(hasattr(got, field) for field in TimeStep._fields):

@@ -180,6 +180,16 @@ def test_actions(spec: Any, space: Any, action: Any, given: Any) -> None:
     assert np.shape(theirs.actions[0]) == np.shape(given)
 
 
+@pytest.mark.parametrize("nest", [lambda spec: [spec], lambda spec: {"a": spec}, lambda spec: (spec,)])
+def test_a_nest_of_one_action_is_that_action(nest: Any) -> None:
+    theirs = Scripted(*seen(0, 1), action=nest(specs.DiscreteArray(2)))
+    env = rlhub.adapt(theirs)
+    assert env.action_space == spaces.Discrete(2)
+    env.reset()
+    env.step(1)
+    assert theirs.actions == [nest(1)]
+
+
 @pytest.mark.parametrize("action", [2, -1, 0.5, [0], "left", None])
 def test_what_is_no_action_is_refused(action: Any) -> None:
     env = rlhub.adapt(Scripted(*seen(0, 1)))
