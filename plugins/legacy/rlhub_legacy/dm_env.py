@@ -78,7 +78,7 @@ class Environment:
         EnvironmentContractError: for a space that no array specification can say.
     """
 
-    env: gymnasium.Env[Any, Any] | None = None
+    _gymnasium_env: gymnasium.Env[Any, Any] | None = None  # a subclass may well have an attribute `env`
 
     def __init__(
         self, env: gymnasium.Env[Any, Any] | None = None, seed: int | None = None, discount: float = 1.0
@@ -89,7 +89,7 @@ class Environment:
                     "Environment(env) needs a Gymnasium environment, or a subclass that is one of dm_env's."
                 )
             return
-        self.env, self._next_seed, self._discount = env, seed, discount
+        self._gymnasium_env, self._next_seed, self._discount = env, seed, discount
         self._observation_spec = spec_of(env.observation_space, "observation")
         self._action_spec = spec_of(env.action_space, "action")
         self._running = False
@@ -131,8 +131,8 @@ class Environment:
 
     def close(self) -> None:
         """Close the Gymnasium environment; a class that is written on this one has none."""
-        if self.env is not None:
-            self.env.close()
+        if self._gymnasium_env is not None:
+            self._gymnasium_env.close()
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +141,6 @@ class Environment:
         self.close()
 
     def _gymnasium(self) -> gymnasium.Env[Any, Any]:
-        if self.env is None:
+        if self._gymnasium_env is None:
             raise NotImplementedError(f"{type(self).__qualname__} needs reset, step, observation_spec and action_spec.")
-        return self.env
+        return self._gymnasium_env

@@ -398,7 +398,7 @@ def test_a_gymnasium_environment_says_its_specifications() -> None:
 
 def test_a_class_on_it_needs_the_four_methods() -> None:
     class Empty(dm_env.Environment):
-        pass
+        env = "its own affair"
 
     with (
         Empty() as empty,
