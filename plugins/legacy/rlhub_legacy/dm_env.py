@@ -129,6 +129,10 @@ class Environment:
         """Return the specification of discounts."""
         return specs.BoundedArray((), float, 0.0, 1.0, "discount")
 
+    def seed(self, seed: int) -> None:
+        """Let the next reset seed the Gymnasium environment; dm_env has no such method, and a subclass need not."""
+        self._next_seed = seed
+
     def close(self) -> None:
         """Close the Gymnasium environment; a class that is written on this one has none."""
         if self._gymnasium_env is not None:

@@ -377,6 +377,10 @@ def test_there_and_back_again_is_the_same_environment(name: str) -> None:
     there.close()
 
 
+def test_there_and_back_again_is_seeded() -> None:
+    check_exact_restore(lambda: dm_env.Environment(gymnasium.make("CartPole-v1")))
+
+
 def test_a_gymnasium_environment_says_its_specifications() -> None:
     with dm_env.Environment(gymnasium.make("CartPole-v1"), discount=0.9) as env:
         assert env.action_spec().num_values == 2
