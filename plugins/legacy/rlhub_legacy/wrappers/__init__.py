@@ -1,0 +1,1 @@
+"""TF-Agents' wrappers for Gymnasium environments, by name."""
