@@ -55,7 +55,7 @@ def main() -> None:
     """Train, play as the post's agent does, and leave a GIF."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--game", default="legacy/BreakoutDeterministic-v4")
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--games", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/neon"))

@@ -84,8 +84,8 @@ def main() -> None:
         "rollout_length": 32,
         "minibatches": 1,
         "epochs": 8,
-        "gae_lambda": 0.8,
-        "discount": 0.98,
+        "gae_lambda": 0.95,
+        "discount": 0.99,
     }
     with tempfile.TemporaryDirectory() as folder:
         run = rlhub.train(

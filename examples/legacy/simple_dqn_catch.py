@@ -80,7 +80,7 @@ def main() -> None:
     settings = {
         "epsilon": f"linear(1.0, 0.05, {max(1, arguments.steps // 3)})",
         "learning_rate": 5e-4,
-        "learning_starts": 1_000,
+        "learning_starts": min(1_000, arguments.steps // 2),
         "target_update_every": 500,
         "buffer_size": 20_000,
         "n_step": 3,

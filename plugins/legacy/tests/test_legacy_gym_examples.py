@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[3]
     ("name", "arguments", "text"),
     [
         ("old_gym_cartpole", ["--steps", "1000"], "Steps balanced of 200: "),
-        ("rlmodels_cartpole_dqn", ["--steps", "1400"], "Steps balanced of 200: "),
-        ("rlmodels_wrapper", ["--steps", "1000"], "Return, at best about -150: "),
-        ("simple_dqn_catch", ["--steps", "1200", "--games", "4"], "Balls caught of 10, trained: "),
-        ("neon_gym_environment", ["--steps", "800", "--games", "1", "--folder", "neon"], "Scores of 1 games: ["),
+        ("rlmodels_cartpole_dqn", ["--steps", "1100"], "Steps balanced of 200: "),
+        ("rlmodels_wrapper", ["--steps", "700"], "Return, at best about -150: "),
+        ("simple_dqn_catch", ["--steps", "600", "--games", "2"], "Balls caught of 10, trained: "),
+        ("neon_gym_environment", ["--steps", "400", "--games", "1", "--folder", "neon"], "Scores of 1 games: ["),
     ],
 )
 def test_an_example_runs(
