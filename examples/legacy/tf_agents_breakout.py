@@ -19,7 +19,7 @@ import gymnasium
 import rlhub_core as rlhub
 
 FIRE = 1
-SOONER = {  # what is learnt in minutes is to be seen in minutes
+SOONER = {  # exploration, waiting and replay cut to a quarter: what a quarter of the steps leaves room for
     "epsilon": "linear(1.0, 0.02, 40000)",
     "learning_starts": 5_000,
     "buffer_size": 50_000,
