@@ -19,7 +19,7 @@ import gymnasium
 import rlhub_core as rlhub
 
 FIRE = 1
-SOONER = {  # what is learnt in minutes is to be seen in minutes
+SOONER = {  # exploration, waiting and replay cut to a quarter: what a quarter of the steps leaves room for
     "epsilon": "linear(1.0, 0.02, 40000)",
     "learning_starts": 5_000,
     "buffer_size": 50_000,
@@ -64,7 +64,7 @@ def main() -> None:
         "atari/Breakout-v0",
         preset="hands-on-ml",  # centred RMSProp at 2.5e-4, ε from 1 to 0.01 over 250,000 steps, Huber loss, γ 0.99
         env_options={"fire": False},  # the wrapper below presses it
-        wrappers=[AtariPreprocessingWithAutoFire],
+        wrappers=[AtariPreprocessingWithAutoFire],  # "legacy/auto_fire" can be resumed from the command line as well
         steps=arguments.steps or (200_000 if arguments.as_printed else 50_000),
         config={} if arguments.as_printed else SOONER,
         seed=arguments.seed,
