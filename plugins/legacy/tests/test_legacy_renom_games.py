@@ -184,7 +184,7 @@ def test_a_test_is_filmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("renom_base_env", 2_000), ("renom_custom_env", 300), ("renom_cartpole", 1_500)]
+    ("name", "steps"), [("renom_base_env", 300), ("renom_custom_env", 150), ("renom_cartpole", 300)]
 )
 def test_an_example_runs(name: str, steps: int, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "legacy" / f"{name}.py"), "--steps", str(steps)]
