@@ -21,7 +21,6 @@ from rlhub_core import ConfigError, RlhubError
 from rlhub_core.testing import check_exact_restore
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = {"renom_base_env": 300, "renom_custom_env": 150, "renom_cartpole": 300}  # steps
 GAMES: dict[Any, tuple[Any, Any]] = {
     CartPole00: (Discrete(2), (4,)),
     CartPole01: (Discrete(2), (4,)),
