@@ -13,6 +13,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.utils.env_checker import check_env
 from rlhub_legacy.renom import BaseEnv, ReNomEnv
+from rlhub_legacy.renom.memory import recall, remembered
 
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, EnvironmentContractError
@@ -133,6 +134,21 @@ def test_a_gymnasium_environment_inside_is_seeded_with_all_that_it_draws() -> No
 
     assert rlhub.adapt(Inside()).action_space == Discrete(2)
     check_exact_restore(Inside)
+
+
+def test_what_is_remembered_is_recalled_as_it_was() -> None:
+    class Thing:
+        def __init__(self) -> None:
+            self.queue, self.numbers = deque([1, (2.5, None)], maxlen=2), {3: {"a"}, "x": [np.int8(4), np.arange(3)]}
+            self.other = object()
+
+    thing = Thing()
+    memory = remembered(thing)
+    queue, numbers = thing.queue, thing.numbers
+    thing.queue, thing.numbers, thing.later = deque(), {}, 1  # type: ignore[attr-defined]
+    recall(thing, memory)
+    assert (thing.queue, thing.queue.maxlen, hasattr(thing, "later")) == (queue, 2, False)
+    assert repr(thing.numbers) == repr(numbers)
 
 
 # what it says of itself

@@ -21,7 +21,6 @@ from rlhub_core import ConfigError, RlhubError
 from rlhub_core.testing import check_exact_restore
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = {"renom_base_env": 2_000, "renom_custom_env": 300, "renom_cartpole": 1_500}  # steps
 GAMES: dict[Any, tuple[Any, Any]] = {
     CartPole00: (Discrete(2), (4,)),
     CartPole01: (Discrete(2), (4,)),
@@ -43,7 +42,7 @@ def test_a_game_is_a_proper_environment_and_is_restored_exactly(kind: Any) -> No
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         check_env(env, skip_render_check=True)
-    acceptable = ("not having a spec", "symmetric and normalized")
+    acceptable = ("not having a spec", "symmetric and normalized", "infinity")
     texts = [str(each.message) for each in said]
     assert all(any(words in text for words in acceptable) for text in texts), texts
     is_slow = "Breakout" in kind.__name__  # a seeded reset loads the game
@@ -184,7 +183,7 @@ def test_a_test_is_filmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("renom_base_env", 2_000), ("renom_custom_env", 300), ("renom_cartpole", 1_500)]
+    ("name", "steps"), [("renom_base_env", 300), ("renom_custom_env", 150), ("renom_cartpole", 300)]
 )
 def test_an_example_runs(name: str, steps: int, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "legacy" / f"{name}.py"), "--steps", str(steps)]
