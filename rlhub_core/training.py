@@ -239,6 +239,7 @@ def load(
     step: int | Literal["best"] | None = None,
     algorithm: Any = None,
     env: Any = None,
+    wrappers: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     hub: Hub | None = None,
 ) -> Run:
@@ -247,7 +248,7 @@ def load(
     Args:
         folder: of the run.
         step: of the checkpoint to load (default: the newest), or "best": what `core/evaluate:keep_best=true` kept.
-        algorithm, env, config: the live objects the run was started with, where it was.
+        algorithm, env, wrappers, config: the live objects the run was started with, where it was.
         hub: where names are looked up.
 
     Raises:
@@ -256,7 +257,8 @@ def load(
     folder = Path(folder)
     experiment = Experiment.read(folder)
     acting = dataclasses.replace(experiment, callbacks=())
-    parts = find_parts(acting, hub or default_hub(), {"algorithm": algorithm, "env": env, "config": config})
+    live = {"algorithm": algorithm, "env": env, "wrappers": wrappers, "config": config}
+    parts = find_parts(acting, hub or default_hub(), live)
     chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
     run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
     run.restore(chosen, manifest)

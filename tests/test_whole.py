@@ -69,7 +69,7 @@ def test_a_run_of_another_library_teaches(tmp_path: Path) -> None:
 
 
 def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
-    assert run_page(README, tmp_path).endswith("7 blocks ran\n")
+    assert run_page(README, tmp_path).endswith("8 blocks ran\n")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
     assert (tmp_path / "breakout.gif").stat().st_size > 1_000
 
