@@ -131,7 +131,7 @@ def test_live_objects_are_mentioned_and_asked_for_again() -> None:
     assert rlhub.resume("run", env=ConstantValue, callbacks=[StopAt(0)]).restored == "exact"
 
 
-class Doubled(gymnasium.RewardWrapper[Any, Any, Any]):
+class Doubled(gymnasium.RewardWrapper[Any, Any]):
     """Twice the reward."""
 
     def reward(self, reward: Any) -> float:
@@ -142,7 +142,7 @@ def test_a_live_wrapper_is_asked_for_again_to_resume_and_to_load() -> None:
     whole = rlhub.train("toy/random", ConstantValue, steps=50, folder="run", wrappers=[Doubled])
     with pytest.raises(RunError, match="pass them again: env=ConstantValue"):
         rlhub.load("run", wrappers=[Doubled])
-    with pytest.raises(RunError, match=r"pass them again: object:.*Doubled"):
+    with pytest.raises(RunError, match="pass them again: wrappers=Doubled"):
         rlhub.load("run", env=ConstantValue)
     loaded = rlhub.load("run", env=ConstantValue, wrappers=[Doubled])
     assert rlhub.evaluate(loaded, episodes=2).mean == 2.0 * rlhub.evaluate(whole, ConstantValue, episodes=2).mean
