@@ -51,8 +51,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     head = f"| dialect | example | seeds {', '.join(map(str, seeds))} | |\n|---|---|---|---|\n"
     note = (
-        "The environments are classes in the old dialects, adapted as they are; every example's own settings, chosen by "
-        "looking at these seeds. 100 greedy episodes each where the line does not say another number."
+        "The environments are classes in the old dialects, adapted as they are; every example's own settings, chosen "
+        "by looking at these seeds. 100 greedy episodes each where the line does not say another number."
     )
     record("Learning: environments of older libraries", head + "\n".join(rows) + f"\n\n{note}")
 
