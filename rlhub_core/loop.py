@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -53,7 +53,7 @@ def drive(run: Run, show_progress: bool | None) -> Run:
 
 
 def _loop(run: Run, received: list[int]) -> None:
-    observers = [c for c in run.callbacks if type(c).on_progress is not Callback.on_progress]
+    audience = _Audience(run)
     if run.restored is None:
         run.save()  # so that a run can be resumed from its first moment on
     saved = True
@@ -61,7 +61,7 @@ def _loop(run: Run, received: list[int]) -> None:
         saved = False
         run.records.add(progress)
         try:
-            stop = _tell(run, observers, progress)
+            stop = audience.tell(progress)
         except Exception:
             run.save(whole=False)
             raise
@@ -87,23 +87,41 @@ def _training(run: Run) -> Iterator[Progress]:
         raise
 
 
-def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTraining | None:
-    """Show a progress to every callback, also when one of them wants to stop, or fails."""
-    stop: StopTraining | None = None
-    failure: Exception | None = None
-    for callback in observers:
-        try:
-            callback.on_progress(run, progress)
-        except StopTraining as request:
-            stop = request
-        except Exception as error:
-            error.add_note(
-                f"raised by the callback {type(callback).__name__} at step {progress.steps}; the run is saved"
-            )
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return stop
+class _Audience:
+    """The callbacks of a run, each asked only for what it listens to."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._listening = {
+            event: [each for each in run.callbacks if getattr(type(each), event) is not getattr(Callback, event)]
+            for event in ("on_progress", "on_record", "on_evaluation")
+        }
+
+    def tell(self, progress: Progress) -> StopTraining | None:
+        """Show every callback a progress and what was recorded meanwhile, also when one wants to stop, or fails.
+
+        Evaluations and lines of metrics are shown when all have seen the progress, so that none interrupts another.
+        """
+        self._stop: StopTraining | None = None
+        self._failure: Exception | None = None
+        self._tell("on_progress", progress, progress.steps)
+        for record in self._run.records.written():
+            self._tell("on_record", record, progress.steps)
+        for evaluation in self._run.evaluated():
+            self._tell("on_evaluation", evaluation, progress.steps)
+        if self._failure is not None:
+            raise self._failure
+        return self._stop
+
+    def _tell(self, event: str, what: Any, steps: int) -> None:
+        for callback in self._listening[event]:
+            try:
+                getattr(callback, event)(self._run, what)
+            except StopTraining as request:
+                self._stop = request
+            except Exception as error:
+                error.add_note(f"raised by the callback {type(callback).__name__} at step {steps}; the run is saved")
+                self._failure = self._failure or error
 
 
 @contextlib.contextmanager

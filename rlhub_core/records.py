@@ -38,6 +38,7 @@ class Records:
         self._in_force, self._seconds = in_force, seconds
         self._sums: dict[str, list[float]] = {}  # name -> [sum, count] since the last line
         self._next_line = log_every
+        self._written: list[dict[str, float | None]] = []
         self._files: dict[str, IO[str]] = {}
 
     def add(self, progress: Progress) -> None:
@@ -50,6 +51,13 @@ class Records:
             self._note(name if "/" in name else f"train/{name}", float(number))
         if progress.steps >= self._next_line:
             self._line(progress.steps)
+
+    def written(self) -> list[dict[str, float | None]]:
+        """Return the lines of `metrics.jsonl` that were written since this was last asked."""
+        if not self._written:
+            return []
+        written, self._written = self._written, []
+        return written
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Write one line of `evaluations.jsonl`."""
@@ -113,6 +121,7 @@ class Records:
         record |= {f"hyper_parameters/{name}": float(number) for name, number in self._in_force(step).items()}
         finite = {name: number if math.isfinite(number) else None for name, number in record.items()}
         self._write(METRICS, json.dumps(finite, allow_nan=False) + "\n")
+        self._written.append(finite)
         self._sums.clear()
         self._next_line = (step // self.log_every + 1) * self.log_every
         self.flush()

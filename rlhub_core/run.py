@@ -49,6 +49,7 @@ class Run:
         self.last_checkpoint, self.checkpoint_due = 0, False
         self.last_evaluation: Evaluation | None = None
         self.best_evaluation: Evaluation | None = None
+        self._evaluated: list[Evaluation] = []
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
         self.checkpoints_kept = 2
@@ -140,6 +141,14 @@ class Run:
         """Write an evaluation into the run's records."""
         self.records.evaluation(evaluation)
         self.last_evaluation = evaluation
+        self._evaluated.append(evaluation)
+
+    def evaluated(self) -> list[Evaluation]:
+        """Return the evaluations that were recorded since this was last asked."""
+        if not self._evaluated:
+            return []
+        evaluated, self._evaluated = self._evaluated, []
+        return evaluated
 
     def close(self) -> None:
         """Close the records and the environments, but not an environment that the user made."""

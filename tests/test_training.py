@@ -272,6 +272,43 @@ def test_one_writer_a_run() -> None:
         train(callbacks=["core/checkpoint:every=2", Intruder()])
 
 
+class Diary(rlhub.Callback):
+    """Writes down what it is told; wants to stop at the second evaluation where it is asked to."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.at = at
+
+    def on_progress(self, run: rlhub.Run, progress: Progress) -> None:
+        self.told.append(("progress", progress.steps))
+
+    def on_record(self, run: rlhub.Run, record: Any) -> None:
+        self.told.append(("record", record["step"]))
+        assert record == json.loads((run.folder / "metrics.jsonl").read_text().splitlines()[-1])
+
+    def on_evaluation(self, run: rlhub.Run, evaluation: Evaluation) -> None:
+        self.told.append(("evaluation", evaluation.step))
+        assert evaluation == run.last_evaluation
+        if evaluation.step == self.at:
+            raise rlhub.StopTraining("seen enough")
+
+
+def test_callbacks_are_told_of_lines_and_evaluations_after_the_progress() -> None:
+    diary = Diary()
+    run = train(callbacks=[diary, "core/evaluate:every=100,episodes=2"], log_every=100)
+    assert [step for what, step in diary.told if what == "record"] == [100, 200, 300, 400]
+    assert [step for what, step in diary.told if what == "evaluation"] == [100, 200, 300, 400]
+    at_200 = [what for what, step in diary.told if step == 200]
+    assert at_200 == ["progress", "record", "evaluation"]
+    assert run.stopped == ""
+
+
+def test_an_evaluation_may_end_a_run() -> None:
+    run = train(callbacks=[Diary(at=200), "core/evaluate:every=100,episodes=2,keep_best=true"])
+    assert (run.steps, run.stopped) == (200, "seen enough")
+    assert run.last_checkpoint == 200
+
+
 def test_runs_without_a_folder_are_numbered() -> None:
     folders = [rlhub.train("toy/random", "toy/Corridor-v0", steps=10).folder for _ in range(2)]
     assert [str(folder) for folder in folders] == [
