@@ -52,6 +52,8 @@ class Collector:
         raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
+        lap: told by an algorithm that knows better what the time since the last call was spent on ("acting",
+            "learning"); does nothing but where a `Stopwatch` listens.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Collector:
         self._told: NDArray[np.bool_]  # [B] whether it told so of the newest observation
         self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
         self.steps = 0
+        self.lap: Callable[[str], object] = _unmeasured
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
         self._begun = np.zeros(self.num_envs, np.int64)  # [B] vector step of its seeded reset
@@ -389,6 +392,10 @@ class Collector:
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
                     f"changed. {_MAKE_SYNC}"
                 )
+
+
+def _unmeasured(account: str) -> None:
+    """Nobody listens."""
 
 
 def act(actor: Actor, observations: ObsType, first: NDArray[np.bool_], action_masks: Callable[[], Any]) -> ActType:

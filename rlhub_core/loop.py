@@ -18,7 +18,8 @@ from typing import Any
 from rlhub_core.callbacks import ProgressBar
 from rlhub_core.errors import RunError, TrainingError
 from rlhub_core.protocol import Callback, Progress, StopTraining
-from rlhub_core.run import Run
+from rlhub_core.run import Run, naming
+from rlhub_core.stopwatch import CALLBACKS
 
 # the loop
 
@@ -39,8 +40,9 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     with _signals() as received, contextlib.ExitStack() as ending:
         ending.callback(run.close)
         for callback in run.callbacks:
-            callback.on_start(run)
-            ending.callback(callback.on_end, run)
+            with naming(callback, "before the first step"):
+                callback.on_start(run)
+            ending.callback(_end, callback, run)
         _loop(run, received)
     if received:
         by = signal.Signals(received[0]).name
@@ -50,6 +52,11 @@ def drive(run: Run, show_progress: bool | None) -> Run:
         )
         raise KeyboardInterrupt("saved") if received[0] == signal.SIGINT else SystemExit(128 + received[0])
     return run
+
+
+def _end(callback: Callback, run: Run) -> None:
+    with naming(callback, "at the end; the run is saved"):
+        callback.on_end(run)
 
 
 def _loop(run: Run, received: list[int]) -> None:
@@ -80,7 +87,8 @@ def _training(run: Run) -> Iterator[Progress]:
     """Yield what the algorithm does; where it cannot go on, save what it has learnt."""
     assert run.collector is not None
     try:
-        yield from run.algorithm.train(run.collector, run.experiment.steps)
+        training = run.algorithm.train(run.collector, run.experiment.steps)
+        yield from training if run.stopwatch is None else run.stopwatch.over(training)
     except TrainingError as error:
         run.save(whole=False)
         error.add_note(f"The run is saved. Go on with: rlhub resume {shlex.quote(str(run.folder))}")
@@ -114,6 +122,7 @@ class _Audience:
         return self._stop
 
     def _tell(self, event: str, what: Any, steps: int) -> None:
+        stopwatch = self._run.stopwatch
         for callback in self._listening[event]:
             try:
                 getattr(callback, event)(self._run, what)
@@ -122,6 +131,8 @@ class _Audience:
             except Exception as error:
                 error.add_note(f"raised by the callback {type(callback).__name__} at step {steps}; the run is saved")
                 self._failure = self._failure or error
+            if stopwatch is not None:
+                stopwatch.lap(CALLBACKS + type(callback).__name__)
 
 
 @contextlib.contextmanager
