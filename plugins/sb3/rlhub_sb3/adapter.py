@@ -35,6 +35,7 @@ from rlhub_core.collector import has_method
 from rlhub_sb3 import saving
 from rlhub_sb3.callbacks import Guests
 from rlhub_sb3.export import plain_model, without_env
+from rlhub_sb3.metrics import renamed
 from rlhub_sb3.noise import action_noise, noise_state, restore_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
 from rlhub_sb3.spaces import check_goals, check_spaces, policy_for
@@ -122,10 +123,10 @@ class SB3Algorithm:
         if self.steps >= until:
             return
         self._attach(collector)
-        pause = _Pause(self._schedules, self.guests)
+        pause = _Pause(self._schedules, self.guests, collector.lap)
         while self.steps < until and not self.guests.stopped_by:
             self._learn(pause, until)
-            metrics = {name: float(number) for name, number in self._model.logger.name_to_value.items()}
+            metrics = renamed(self._model.logger.name_to_value)
             self._model.logger.dump()  # it writes nothing and forgets everything
             yield Progress(self.steps, collector.episodes(), metrics)
 
@@ -352,9 +353,9 @@ class _Pause(BaseCallback):
     at = 0
     undo: Callable[[], None] | None = None  # called once, at the first rollout after coming back
 
-    def __init__(self, schedules: Schedules, guests: Guests) -> None:
+    def __init__(self, schedules: Schedules, guests: Guests, lap: Callable[[str], object]) -> None:
         super().__init__()
-        self._schedules, self._guests = schedules, guests
+        self._schedules, self._guests, self._lap = schedules, guests, lap
         self._calls = bool(guests.callbacks)
 
     def _init_callback(self) -> None:
@@ -364,6 +365,7 @@ class _Pause(BaseCallback):
         self._guests.on_training_start(self.locals, self.globals)
 
     def _on_rollout_start(self) -> None:
+        self._lap("learning")
         if self.undo is not None:
             self.undo()
             self.undo = None
@@ -381,6 +383,7 @@ class _Pause(BaseCallback):
             self._guests.update_locals(locals_)
 
     def _on_rollout_end(self) -> None:
+        self._lap("acting")
         self._guests.on_rollout_end()
         self._schedules.apply(self.model, self.model.num_timesteps)
 
