@@ -16,7 +16,7 @@ WRITTEN = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?)\s*{unit}\s*)?" for 
 class TimeLimit(Callback):
     """Ends the run at a checkpoint after so much wall time, that of earlier sessions included."""
 
-    limit: str = option(meaning="wall time, such as 2h30m, 45m, 1d or 90s")
+    limit: str | float = option(meaning="wall time, such as 2h30m, 45m, 1d or 90s; a number is seconds")
 
     def __post_init__(self) -> None:
         self._seconds = seconds_of(self.limit)
@@ -27,7 +27,7 @@ class TimeLimit(Callback):
             raise StopTraining(f"time limit of {self.limit} reached")
 
 
-def seconds_of(limit: str) -> float:
+def seconds_of(limit: str | float) -> float:
     """Return a wall time such as "2h30m" in seconds; a plain number is seconds.
 
     Raises:

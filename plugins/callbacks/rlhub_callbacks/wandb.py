@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from rlhub_callbacks.files import needed
 from rlhub_callbacks.recorded import Line, recipe, run_name
@@ -41,7 +42,7 @@ class WandB(Tracker):
     def connect(self, run: Run, id_: str | None) -> str:
         """Begin a run in the project, or go on with the one of the id; offline where online is refused."""
         library: Any = import_module("wandb")
-        id_ = id_ or library.util.generate_id()
+        id_ = id_ or uuid4().hex[:8]
         settings = {
             "project": self.project,
             "name": run_name(run),
@@ -53,7 +54,7 @@ class WandB(Tracker):
         self._run: Any = library.init(mode=self._mode(library), **settings)
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
-        return str(id_)
+        return id_
 
     def send(self, recorded: Sequence[Line]) -> None:
         """Write lines; wandb itself sends them, from a process of its own."""
