@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from rlhub_core import ConfigError, RunError
+from rlhub_core import Callback, ConfigError, Run, RunError
 
 
 def replaced(path: Path, text: str) -> None:
@@ -30,6 +30,16 @@ def needed(load: Callable[[], ModuleType], callback: str, package: str, extra: s
         raise ConfigError(
             f"{callback} needs {package}, which cannot be imported ({error}): pip install 'rlhub-callbacks[{extra}]'."
         ) from error
+
+
+def alone(run: Run, callback: Callback, name: str) -> None:
+    """Refuse a second callback of a kind, which would write into the files of the first.
+
+    Raises:
+        ConfigError: where there is one.
+    """
+    if sum(type(each) is type(callback) for each in run.callbacks) > 1:
+        raise ConfigError(f"{name} may stand once among the callbacks.")
 
 
 class Growing:

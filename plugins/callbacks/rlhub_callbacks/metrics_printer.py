@@ -20,7 +20,7 @@ HEAD_EVERY = 20  # lines
 class MetricsPrinter(Callback):
     """Prints a line with the chosen metrics for each line that the run records, newest values, aligned."""
 
-    metrics: tuple[str, ...] = option(USUAL, "names as in metrics.jsonl, or evaluation/…")
+    metrics: tuple[str, ...] | str = option(USUAL, "names as in metrics.jsonl, or evaluation/…")
     every: int = option(1, "lines of metrics.jsonl between two that are printed", unit="lines", minimum=1)
     _newest: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     _seen: set[str] = field(default_factory=set, init=False, repr=False)
@@ -28,7 +28,8 @@ class MetricsPrinter(Callback):
     _printed: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.metrics:
+        self._names = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
+        if not all(self._names) or not self._names:
             raise ConfigError("callbacks/metrics_printer: metrics must name at least one, such as rollout/return_mean.")
 
     def on_start(self, run: Run) -> None:
@@ -52,7 +53,7 @@ class MetricsPrinter(Callback):
 
     def on_end(self, run: Run) -> None:
         """Name the chosen metrics that nobody has logged, and those that there are."""
-        missing = [name for name in self.metrics if name not in self._seen]
+        missing = [name for name in self._names if name not in self._seen]
         if missing and self._seen:
             hint = did_you_mean(missing[0], self._seen)
             print(
@@ -74,10 +75,10 @@ class MetricsPrinter(Callback):
         self._seen |= line.numbers.keys()
 
     def _print(self, step: int) -> None:
-        widths = [max(10, len(name)) for name in self.metrics]
+        widths = [max(10, len(name)) for name in self._names]
         if self._printed % HEAD_EVERY == 0:
-            print("  ".join([f"{'step':>12}", *map(str.rjust, self.metrics, widths)]))
-        cells = [f"{_short(self._newest.get(name)):>{width}}" for name, width in zip(self.metrics, widths, strict=True)]
+            print("  ".join([f"{'step':>12}", *map(str.rjust, self._names, widths)]))
+        cells = [f"{_short(self._newest.get(name)):>{width}}" for name, width in zip(self._names, widths, strict=True)]
         print("  ".join([f"{step:>12,}", *cells]), flush=True)
         self._printed += 1
 

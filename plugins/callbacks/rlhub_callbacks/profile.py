@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhub_callbacks.files import replaced
-from rlhub_core import Callback, ConfigError, Run, option, state
+from rlhub_callbacks.files import alone, replaced
+from rlhub_core import Callback, Run, option, state
 from rlhub_core.stopwatch import ACTING, CALLBACKS, CHECKPOINTING, ENVIRONMENT, LEARNING, OTHER, Stopwatch
 
 FILE = "profile.json"
@@ -31,10 +31,9 @@ class Profile(Callback):
         """Start the watch.
 
         Raises:
-            ConfigError: where the run has a watch already.
+            ConfigError: where there are two.
         """
-        if run.stopwatch is not None:
-            raise ConfigError("callbacks/profile may stand once among the callbacks.")
+        alone(run, self, "callbacks/profile")
         if run.restored is None:
             self._earlier = {}
         self._run, run.stopwatch = run, Stopwatch(self._earlier)

@@ -11,12 +11,13 @@ from string import Formatter
 from typing import Any, Literal
 
 from rlhub_callbacks.epochs import Epochs, epochs_of
-from rlhub_callbacks.files import Growing
+from rlhub_callbacks.files import Growing, alone
 from rlhub_callbacks.phases import Phase, epsilon, loss_name
 from rlhub_core import Callback, ConfigError, Episode, Progress, Run, option, state
 from rlhub_core.errors import listed
 from rlhub_core.evaluation import Evaluation
 
+FILE, EPOCH_FILE = "renom.csv", "renom_e.csv"
 KEYS = (
     *("total_step", "epoch_step", "max_step", "total_episode", "epoch_episode", "steps_per_episode"),
     *("epoch", "max_epoch", "loss", "sum_reward", "epsilon"),
@@ -55,7 +56,6 @@ class RenomLog(Callback):
     message: str | None = option(None, "text of an episode, a {} for each of keys; none: ReNom's own")
     epoch_message: str | None = option(None, "text of an epoch, a {} for each of epoch_keys; none: ReNom's own")
     show: Literal["nothing", "epochs", "episodes"] = option("epochs", "which messages are printed; episodes: all")
-    file: str = option("renom.csv", "in the run folder; that of epochs has _e before its suffix")
     _phase: Phase = field(default_factory=Phase, init=False, repr=False)
     _episodes: int = field(default=0, init=False, repr=False)
     _cut: Any = field(default=None, init=False, repr=False)
@@ -69,11 +69,11 @@ class RenomLog(Callback):
         """Write the headers, or cut the files of a resumed run back to its checkpoint.
 
         Raises:
-            ConfigError: where there are no epochs.
+            ConfigError: where there are no epochs, or where there are two.
         """
         self._epochs: Epochs = epochs_of(run.callbacks, "callbacks/renom_log")
-        path = run.folder / Path(self.file).name
-        self._files = Growing(path), Growing(path.with_stem(f"{path.stem}_e"))
+        alone(run, self, "callbacks/renom_log")
+        self._files = Growing(run.folder / FILE), Growing(run.folder / EPOCH_FILE)
         if run.restored is None:
             self._phase, self._episodes, self._cut = Phase(begun_step=run.steps), 0, None
         for file, keys, cut in zip(

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rlhub_callbacks.epochs import epochs_of
-from rlhub_callbacks.files import Growing
+from rlhub_callbacks.files import Growing, alone
 from rlhub_callbacks.phases import Phase, epsilon, loss_name
-from rlhub_core import Callback, Progress, Run, option, state
+from rlhub_core import Callback, Progress, Run, state
 from rlhub_core.evaluation import Evaluation
 
+FILE = "simple_dqn.csv"
 COLUMNS = (
     "epoch",
     "phase",
@@ -41,7 +42,6 @@ class SimpleDqnCsv(Callback):
     observations (deep/dqn: diagnostics=true).
     """
 
-    file: str = option("simple_dqn.csv", "in the run folder")
     _phase: Phase = field(default_factory=Phase, init=False, repr=False)
     _cut: Any = field(default=None, init=False, repr=False)
     _rows: Growing | None = field(default=None, init=False, repr=False)
@@ -50,10 +50,11 @@ class SimpleDqnCsv(Callback):
         """Write the header, or cut the file of a resumed run back to its checkpoint.
 
         Raises:
-            ConfigError: where there are no epochs.
+            ConfigError: where there are no epochs, or where there are two.
         """
         self._epochs = epochs_of(run.callbacks, "callbacks/simple_dqn_csv")
-        self._rows = Growing(run.folder / Path(self.file).name)
+        alone(run, self, "callbacks/simple_dqn_csv")
+        self._rows = Growing(run.folder / FILE)
         self._rows.cut_back(self._cut if run.restored is not None and self._cut else {"size": 0})
         if run.restored is None:
             self._phase = Phase(begun_step=run.steps, begun_second=run.seconds)

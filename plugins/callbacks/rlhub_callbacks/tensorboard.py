@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from rlhub_callbacks.files import needed
+from rlhub_callbacks.files import alone, needed
 from rlhub_callbacks.recorded import Line, of_evaluation, of_record, recipe
 from rlhub_core import Callback, Run, RunError, state
 from rlhub_core.evaluation import Evaluation
@@ -42,8 +42,9 @@ class TensorBoard(Callback):
         """Open an event file; a new run begins with its recipe.
 
         Raises:
-            ConfigError: where tensorboardX is not installed.
+            ConfigError: where tensorboardX is not installed, or where there are two.
         """
+        alone(run, self, "callbacks/tensorboard")
         needed(lambda: import_module("tensorboardX"), "callbacks/tensorboard", "tensorboardX", "tensorboard")
         self._folder = run.folder / FOLDER
         self._folder.mkdir(exist_ok=True)

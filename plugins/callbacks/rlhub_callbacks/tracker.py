@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from rlhub_callbacks.files import replaced
+from rlhub_callbacks.files import alone, replaced
 from rlhub_callbacks.recorded import EVALUATIONS, METRICS, Line, lines, of_evaluation, of_record
 from rlhub_core import Callback, Run
 from rlhub_core.evaluation import Evaluation
@@ -39,7 +39,12 @@ class Tracker(Callback):
         """Say there that the session has ended."""
 
     def on_start(self, run: Run) -> None:
-        """Read what was sent before; send what a resumed run has recorded since."""
+        """Read what was sent before; send what a resumed run has recorded since.
+
+        Raises:
+            ConfigError: where there are two of a kind.
+        """
+        alone(run, self, f"callbacks/{self.kind}")
         self._file = run.folder / f"{self.kind}.json"
         self._warned = self._connected = False
         self._free_from = 0.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from rlhub_callbacks.files import replaced
+from rlhub_callbacks.files import alone, replaced
 from rlhub_callbacks.recorded import Line, lines, of_evaluation, of_record
 from rlhub_core import Callback, Run
 from rlhub_core.evaluation import Evaluation
@@ -28,7 +28,12 @@ class CSV(Callback):
     _file: IO[str] | None = field(default=None, init=False, repr=False)
 
     def on_start(self, run: Run) -> None:
-        """Write what a resumed run has recorded before."""
+        """Write what a resumed run has recorded before.
+
+        Raises:
+            ConfigError: where there are two.
+        """
+        alone(run, self, "callbacks/csv")
         self._columns, self._file = ["step"], None
         self._rewrite(run, lines(run.folder))
 

@@ -109,7 +109,7 @@ def test_chosen_metrics_are_printed_in_columns(tmp_path: Path, capsys: pytest.Ca
 def test_a_metric_that_nobody_logs_is_named_with_those_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learn(tmp_path / "run", ["callbacks/metrics_printer:metrics=[train/td_eror]"])
+    learn(tmp_path / "run", ["callbacks/metrics_printer:metrics=train/td_eror"])
     said = capsys.readouterr()
     assert said.err.startswith(
         "Nobody has logged train/td_eror. Did you mean 'train/td_error'? This run has: hyper_parameters/epsilon, "
@@ -125,6 +125,9 @@ def test_early_stop_without_evaluations_and_metrics_without_names_are_refused(tm
         learn(tmp_path / "run", ["callbacks/metrics_printer:metrics=[]"])
     with pytest.raises(ConfigError, match="callbacks/profile may stand once among the callbacks"):
         learn(tmp_path / "run", ["callbacks/profile", "callbacks/profile:show=false"])
+    for name in ("csv", "tensorboard"):
+        with pytest.raises(ConfigError, match=f"callbacks/{name} may stand once among the callbacks"):
+            learn(tmp_path / "run", [f"callbacks/{name}", f"callbacks/{name}"])
     with pytest.raises(NotFoundError, match="Did you mean 'core/stop_on_return'"):
         learn(tmp_path / "run", ["callbacks/stop_on_return:value=3"])
 

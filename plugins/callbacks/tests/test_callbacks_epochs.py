@@ -73,7 +73,11 @@ def test_dithering_takes_possible_actions_as_often_as_asked() -> None:
     assert set(actions) == {5, 6, 7, 8}
     assert np.mean(actions != 5) == pytest.approx(0.3, abs=0.03)
     masks = np.tile([1, 0, 1, 0], (100, 1))
-    masked = Dithering(lambda o, first, masks: np.full(len(first), 5), space, 1.0, seed=3)
+
+    def five(observations: Any, first: Any, masks: Any = None) -> Any:
+        return np.full(len(first), 5)
+
+    masked = Dithering(five, space, 1.0, seed=3)
     assert set(masked(None, np.zeros(100, bool), masks)) == {5, 7}
     with pytest.raises(ConfigError, match="callbacks/epochs: epsilon needs Discrete actions, not Box: leave it 0"):
         Dithering(actor, gymnasium.spaces.Box(0, 1), 0.1, seed=3)
