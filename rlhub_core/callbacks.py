@@ -15,7 +15,7 @@ from rlhub_core import state
 from rlhub_core.config import option
 from rlhub_core.envs import Vec
 from rlhub_core.errors import ConfigError
-from rlhub_core.evaluation import LONGEST_EPISODE, play
+from rlhub_core.evaluation import LONGEST_EPISODE, Evaluation, play
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.seeding import stream
 
@@ -118,8 +118,6 @@ class StopOnReturn(Callback):
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Stop where the mean, over a full window, is high enough."""
         if self.of == "evaluation":
-            if run.last_evaluation is not None and run.last_evaluation.mean >= self.value:
-                raise StopTraining(f"return {self.value:g} reached in an evaluation")
             return
         for episode in progress.episodes:
             self._returns.append(episode.return_)
@@ -127,6 +125,11 @@ class StopOnReturn(Callback):
                 self._returns.popleft()
         if progress.episodes and len(self._returns) == self.window and np.mean(self._returns) >= self.value:
             raise StopTraining(f"return {self.value:g} reached over the last {self.window} episodes")
+
+    def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
+        """Stop where the evaluation is good enough."""
+        if self.of == "evaluation" and evaluation.mean >= self.value:
+            raise StopTraining(f"return {self.value:g} reached in an evaluation")
 
     def save(self, folder: Path) -> None:
         """Write the returns in the window."""

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,10 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def prune(parent: Path, keep: int, best: int | None = None) -> None:
-    """Delete all checkpoints but the newest `keep` and that of step `best`."""
+def prune(parent: Path, keep: int, kept: Collection[int] = ()) -> None:
+    """Delete all checkpoints but the newest `keep` and those of the steps `kept`."""
     for step in steps(parent)[: -max(1, keep)]:
-        if step != best:
+        if step not in kept:
             shutil.rmtree(parent / f"{step:012d}")
 
 

@@ -59,6 +59,8 @@ class Collector:
         cut: asked after every step with its rewards [B] and where an episode ended [B], before anything is reset; where
             it answers true, every running episode is cut off there: truncated in the transition, and followed by one
             from a seed of its own. What it does to the environments meanwhile is over with that.
+        lap: told by an algorithm that knows better what the time since the last call was spent on ("acting",
+            "learning"); does nothing but where a `Stopwatch` listens.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Collector:
         self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
         self._has_carried: bool | None = None  # likewise
         self.steps = 0
+        self.lap: Callable[[str], object] = _unmeasured
         self._time = 0  # vector steps
         self._stretch = np.zeros(self.num_envs, np.int64)  # [B] index
         self._begun = np.zeros(self.num_envs, np.int64)  # [B] vector step of its seeded reset
@@ -410,6 +413,10 @@ class Collector:
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
                     f"changed. {_MAKE_SYNC}"
                 )
+
+
+def _unmeasured(account: str) -> None:
+    """Nobody listens."""
 
 
 def act(actor: Actor, observations: ObsType, first: NDArray[np.bool_], action_masks: Callable[[], Any]) -> ActType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
+import json
 import re
 import tomllib
 import types
@@ -22,6 +23,8 @@ from rlhub_core.errors import ConfigError, did_you_mean, listed
 
 MISSING: Any = dataclasses.MISSING
 _MENTION = "object:"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PART = re.compile(rf"(?:^|(?<=,))(?:{_QUOTED}|\([^()]*\)|\[[^\[\]]*\]|[^,])*")  # of key=value,key=value
 _ARRAY = "array"  # {"array": [...], "dtype": "float64"} stands for an array
 
 
@@ -162,28 +165,33 @@ def bind(
 
 
 def parse_value(text: str) -> Any:
-    """Return what a text stands for: a TOML value, a schedule, `none`, or the text itself."""
+    """Return what a text stands for: a TOML value, a list of bare texts, a schedule, `none`, or the text itself."""
     if text.lower() in ("none", "null"):
         return None
     try:
         return tomllib.loads(f"value = {_toml_booleans(text)}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        bare = re.fullmatch(r"\[(.+)\]|\((.+)\)", text.strip())
+        if bare is None:
+            return text
+        return [parse_value(part.strip()) for part in _PART.findall(bare[1] or bare[2]) if part.strip()]
 
 
 def split_name(text: str) -> tuple[str, dict[str, Any]]:
     """Split `name:key=value,key=value` into the name and its arguments.
 
-    The name may itself hold a colon (`module:Class`); commas inside brackets do not separate.
+    The name may itself hold a colon (`module:Class`), and so may a value (`store=http://localhost:5000`); commas inside
+    brackets or double quotes do not separate.
 
     Raises:
         ConfigError: for an argument without a name.
     """
-    name, colon, rest = text.rpartition(":")
-    if not colon or "=" not in rest:
+    begin = re.search(r":(?=[^:=]*=)", text)
+    if begin is None:
         return text, {}
+    name, rest = text[: begin.start()], text[begin.end() :]
     arguments = {}
-    for part in re.split(r",(?![^(\[]*[)\]])", rest):
+    for part in _PART.findall(rest):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"{text!r}: {part!r} is not key=value. Write {name}:key=value,key=value.")
@@ -312,6 +320,8 @@ def _is_dataclass(target: Any) -> bool:
 
 
 def _toml_booleans(text: str) -> str:
+    if text.startswith(('"', "'")):
+        return text
     return text.lower() if text in ("True", "False") else text.replace("(", "[").replace(")", "]")
 
 
@@ -320,4 +330,6 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(_text, value)) + "]"
+    if isinstance(value, str) and (re.search(r'[,"()\[\]]', value) or value != value.strip()):
+        return value if schedules.parse(value) else json.dumps(value, ensure_ascii=False)
     return "none" if value is None else str(value)

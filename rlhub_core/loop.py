@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 from rlhub_core.callbacks import ProgressBar
 from rlhub_core.errors import RunError, TrainingError
 from rlhub_core.protocol import Callback, Progress, StopTraining
-from rlhub_core.run import Run
+from rlhub_core.run import Run, naming
+from rlhub_core.stopwatch import CALLBACKS
 
 # the loop
 
@@ -39,8 +40,9 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     with _signals() as received, contextlib.ExitStack() as ending:
         ending.callback(run.close)
         for callback in run.callbacks:
-            callback.on_start(run)
-            ending.callback(callback.on_end, run)
+            with naming(callback, "before the first step"):
+                callback.on_start(run)
+            ending.callback(_end, callback, run)
         _loop(run, received)
     if received:
         by = signal.Signals(received[0]).name
@@ -52,8 +54,13 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     return run
 
 
+def _end(callback: Callback, run: Run) -> None:
+    with naming(callback, "at the end; the run is saved"):
+        callback.on_end(run)
+
+
 def _loop(run: Run, received: list[int]) -> None:
-    observers = [c for c in run.callbacks if type(c).on_progress is not Callback.on_progress]
+    audience = _Audience(run)
     if run.restored is None:
         run.save()  # so that a run can be resumed from its first moment on
     saved = True
@@ -61,7 +68,7 @@ def _loop(run: Run, received: list[int]) -> None:
         saved = False
         run.records.add(progress)
         try:
-            stop = _tell(run, observers, progress)
+            stop = audience.tell(progress)
         except Exception:
             run.save(whole=False)
             raise
@@ -80,30 +87,52 @@ def _training(run: Run) -> Iterator[Progress]:
     """Yield what the algorithm does; where it cannot go on, save what it has learnt."""
     assert run.collector is not None
     try:
-        yield from run.algorithm.train(run.collector, run.experiment.steps)
+        training = run.algorithm.train(run.collector, run.experiment.steps)
+        yield from training if run.stopwatch is None else run.stopwatch.over(training)
     except TrainingError as error:
         run.save(whole=False)
         error.add_note(f"The run is saved. Go on with: rlhub resume {shlex.quote(str(run.folder))}")
         raise
 
 
-def _tell(run: Run, observers: Sequence[Callback], progress: Progress) -> StopTraining | None:
-    """Show a progress to every callback, also when one of them wants to stop, or fails."""
-    stop: StopTraining | None = None
-    failure: Exception | None = None
-    for callback in observers:
-        try:
-            callback.on_progress(run, progress)
-        except StopTraining as request:
-            stop = request
-        except Exception as error:
-            error.add_note(
-                f"raised by the callback {type(callback).__name__} at step {progress.steps}; the run is saved"
-            )
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return stop
+class _Audience:
+    """The callbacks of a run, each asked only for what it listens to."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._listening = {
+            event: [each for each in run.callbacks if getattr(type(each), event) is not getattr(Callback, event)]
+            for event in ("on_progress", "on_record", "on_evaluation")
+        }
+
+    def tell(self, progress: Progress) -> StopTraining | None:
+        """Show every callback a progress and what was recorded meanwhile, also when one wants to stop, or fails.
+
+        Evaluations and lines of metrics are shown when all have seen the progress, so that none interrupts another.
+        """
+        self._stop: StopTraining | None = None
+        self._failure: Exception | None = None
+        self._tell("on_progress", progress, progress.steps)
+        for record in self._run.records.written():
+            self._tell("on_record", record, progress.steps)
+        for evaluation in self._run.evaluated():
+            self._tell("on_evaluation", evaluation, progress.steps)
+        if self._failure is not None:
+            raise self._failure
+        return self._stop
+
+    def _tell(self, event: str, what: Any, steps: int) -> None:
+        stopwatch = self._run.stopwatch
+        for callback in self._listening[event]:
+            try:
+                getattr(callback, event)(self._run, what)
+            except StopTraining as request:
+                self._stop = request
+            except Exception as error:
+                error.add_note(f"raised by the callback {type(callback).__name__} at step {steps}; the run is saved")
+                self._failure = self._failure or error
+            if stopwatch is not None:
+                stopwatch.lap(CALLBACKS + type(callback).__name__)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from rlhub_core.collector import Collector
+    from rlhub_core.evaluation import Evaluation
     from rlhub_core.run import Run
 
 ObsType = Any  # an array [B, ...], or a dict or tuple of them
@@ -100,6 +101,12 @@ class Callback:
 
     def on_progress(self, run: Run, progress: Progress) -> None:
         """Called at each Progress; raise `StopTraining("why")` to end the run here, without an error."""
+
+    def on_record(self, run: Run, record: Mapping[str, float | None]) -> None:
+        """Called after a line of `metrics.jsonl` was written, with what it says; may raise `StopTraining` as well."""
+
+    def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
+        """Called after an evaluation was recorded; may raise `StopTraining` as well."""
 
     def on_end(self, run: Run) -> None:
         """Called when training ends, for whatever reason."""

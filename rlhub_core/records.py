@@ -38,6 +38,8 @@ class Records:
         self._in_force, self._seconds = in_force, seconds
         self._sums: dict[str, list[float]] = {}  # name -> [sum, count] since the last line
         self._next_line = log_every
+        self._last_line = 0, 0.0  # its env step and wall second
+        self._written: list[dict[str, float | None]] = []
         self._files: dict[str, IO[str]] = {}
 
     def add(self, progress: Progress) -> None:
@@ -50,6 +52,13 @@ class Records:
             self._note(name if "/" in name else f"train/{name}", float(number))
         if progress.steps >= self._next_line:
             self._line(progress.steps)
+
+    def written(self) -> list[dict[str, float | None]]:
+        """Return the lines of `metrics.jsonl` that were written since this was last asked."""
+        if not self._written:
+            return []
+        written, self._written = self._written, []
+        return written
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Write one line of `evaluations.jsonl`."""
@@ -84,13 +93,14 @@ class Records:
             for name in (METRICS, EPISODES, EVALUATIONS)
             if (path := self.folder / name).exists()
         }
-        return {"means": self._sums, "next_line": self._next_line, "sizes": sizes}
+        return {"means": self._sums, "next_line": self._next_line, "last_line": self._last_line, "sizes": sizes}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Cut the files back to where they were when `state` was taken, and go on from there."""
         self.close()
         self._sums = {name: list(pair) for name, pair in state["means"].items()}
         self._next_line = state["next_line"]
+        self._last_line = state.get("last_line", (0, 0.0))
         for name in (METRICS, EPISODES, EVALUATIONS):
             path, size = self.folder / name, state["sizes"].get(name, 0)
             if (path.stat().st_size if path.exists() else 0) < size:
@@ -107,12 +117,18 @@ class Records:
             pair[1] += 1
 
     def _line(self, step: int) -> None:
-        record: dict[str, float] = {"step": step, "time/seconds": round(self._seconds(), 3)}
+        seconds = self._seconds()
+        since_step, since_second = self._last_line
+        rate = (step - since_step) / max(1e-9, seconds - since_second)
+        self._last_line = step, seconds
+        record: dict[str, float] = {"step": step, "time/seconds": round(seconds, 3)}
+        record["time/steps_per_second"] = round(rate, 3)
         record["rollout/episodes"] = int(self._sums.get("rollout/return_mean", (0, 0))[1])
         record |= {name: total / count for name, (total, count) in sorted(self._sums.items())}
         record |= {f"hyper_parameters/{name}": float(number) for name, number in self._in_force(step).items()}
         finite = {name: number if math.isfinite(number) else None for name, number in record.items()}
         self._write(METRICS, json.dumps(finite, allow_nan=False) + "\n")
+        self._written.append(finite)
         self._sums.clear()
         self._next_line = (step // self.log_every + 1) * self.log_every
         self.flush()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from rlhub_core import checkpoint, config, schedules, state
 from rlhub_core.callbacks import ProgressBar
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, RunError, listed
+from rlhub_core.errors import ConfigError, RlhubError, RunError, listed
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import Experiment
 from rlhub_core.normalization import Normalization
@@ -23,6 +24,7 @@ from rlhub_core.protocol import Actor, Algorithm, Callback, Episode
 from rlhub_core.provenance import provenance
 from rlhub_core.records import Records, read_episodes, read_evaluations
 from rlhub_core.seeding import stream
+from rlhub_core.stopwatch import CHECKPOINTING, Stopwatch
 
 
 class Run:
@@ -40,6 +42,8 @@ class Run:
         checkpoint_due: set by a callback to have a checkpoint written once every callback has seen this progress.
         checkpoints_kept: newest checkpoints that are not deleted.
         best_evaluation: set by a callback whose checkpoint is not deleted either.
+        snapshots: steps whose checkpoints are not deleted either, as `keep_checkpoint` chose them.
+        stopwatch: set by a callback that wants to know where the time goes, or None.
     """
 
     def __init__(self, experiment: Experiment, parts: Parts, folder: Path, *, for_acting: bool = False) -> None:
@@ -49,6 +53,9 @@ class Run:
         self.last_checkpoint, self.checkpoint_due = 0, False
         self.last_evaluation: Evaluation | None = None
         self.best_evaluation: Evaluation | None = None
+        self.snapshots: tuple[int, ...] = ()
+        self.stopwatch: Stopwatch | None = None
+        self._evaluated: list[Evaluation] = []
         self._parts, self.callbacks = parts, parts.callbacks
         self._scheduled: list[config.Parameter] = []
         self.checkpoints_kept = 2
@@ -140,6 +147,19 @@ class Run:
         """Write an evaluation into the run's records."""
         self.records.evaluation(evaluation)
         self.last_evaluation = evaluation
+        self._evaluated.append(evaluation)
+
+    def evaluated(self) -> list[Evaluation]:
+        """Return the evaluations that were recorded since this was last asked."""
+        if not self._evaluated:
+            return []
+        evaluated, self._evaluated = self._evaluated, []
+        return evaluated
+
+    def keep_checkpoint(self) -> None:
+        """Have a checkpoint written once every callback has seen this progress, and never deleted."""
+        self.snapshots = (*self.snapshots, self.steps)
+        self.checkpoint_due = True
 
     def close(self) -> None:
         """Close the records and the environments, but not an environment that the user made."""
@@ -204,7 +224,8 @@ class Run:
                 self.collector.save(folder / "collector")
             for name, callback in self._stateful():
                 (folder / "callbacks" / name).mkdir()
-                callback.save(folder / "callbacks" / name)
+                with naming(callback, "while a checkpoint was written; the run has the ones before it"):
+                    callback.save(folder / "callbacks" / name)
             state.save(
                 folder,
                 "run",
@@ -213,6 +234,7 @@ class Run:
                     "records": self.records.state(),
                     "last_evaluation": _tree(self.last_evaluation),
                     "best_evaluation": _tree(self.best_evaluation),
+                    "snapshots": self.snapshots,
                 },
             )
             return {
@@ -222,9 +244,11 @@ class Run:
             }
 
         checkpoint.write(self.folder / "checkpoints", self.steps, fill)
-        best = self.best_evaluation.step if self.best_evaluation else None
-        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept, best)
+        best = (self.best_evaluation.step,) if self.best_evaluation else ()
+        checkpoint.prune(self.folder / "checkpoints", self.checkpoints_kept, (*best, *self.snapshots))
         self.last_checkpoint, self.checkpoint_due = self.steps, False
+        if self.stopwatch is not None:
+            self.stopwatch.lap(CHECKPOINTING)
 
     def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Become the run that a verified checkpoint holds; `restored` says whether exactly."""
@@ -247,6 +271,7 @@ class Run:
         self.last_evaluation, self.best_evaluation = (
             Evaluation(**saved[name]) if saved[name] else None for name in ("last_evaluation", "best_evaluation")
         )
+        self.snapshots = saved.get("snapshots", ())
         self.last_checkpoint = manifest["step"]
         self.restored = "exact" if exact else "warm"
 
@@ -295,6 +320,17 @@ class Run:
                 file=sys.stderr,
             )
         return not changed
+
+
+@contextlib.contextmanager
+def naming(callback: Callback, when: str) -> Iterator[None]:
+    """Note on an exception which callback raised it, and when."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, RlhubError):  # which says itself what it is about
+            error.add_note(f"raised by the callback {type(callback).__name__} {when}")
+        raise
 
 
 def _tree(evaluation: Evaluation | None) -> dict[str, Any] | None:

@@ -133,6 +133,9 @@ def test_tables_are_written_and_read_back_whatever_they_are_made_of() -> None:
         ("a/b:x=[1, 2],y=linear(1, 0)", ("a/b", {"x": [1, 2], "y": "linear(1, 0)"})),
         ("ale_py:ALE/Pong-v5", ("ale_py:ALE/Pong-v5", {})),
         ("ale_py:ALE/Pong-v5:mode=1", ("ale_py:ALE/Pong-v5", {"mode": 1})),
+        ("a/b:store=http://host:5000,n=1", ("a/b", {"store": "http://host:5000", "n": 1})),
+        ('a/b:text="{}, (so) {}: \\"x\\"",n=1', ("a/b", {"text": '{}, (so) {}: "x"', "n": 1})),
+        ("a/b:names=[train/loss,time/seconds]", ("a/b", {"names": ["train/loss", "time/seconds"]})),
     ],
 )
 def test_names_with_arguments(text: str, expected: Any) -> None:

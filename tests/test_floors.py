@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay"),
+        *("sum_tree", "replay", "stopwatch"),
     },
     {"hub", "envs", "evaluation"},
     {"experiment", "records", "provenance", "callbacks", "plugin", "parts", "run", "loop", "training"},

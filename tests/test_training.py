@@ -100,6 +100,80 @@ def test_a_callback_that_raises_ends_the_run_at_a_checkpoint_and_is_named() -> N
     assert rlhub.load("run").steps == 100
 
 
+class Clumsy(rlhub.Callback):
+    """Raises at one moment."""
+
+    def __init__(self, moment: str) -> None:
+        self.moment, self.saves = moment, 0
+
+    def drop(self, moment: str) -> None:
+        if moment == self.moment:
+            raise ValueError("dropped it")
+
+    def on_start(self, run: rlhub.Run) -> None:
+        self.drop("start")
+
+    def on_record(self, run: rlhub.Run, record: Any) -> None:
+        self.drop("record")
+
+    def on_evaluation(self, run: rlhub.Run, evaluation: Evaluation) -> None:
+        self.drop("evaluation")
+
+    def on_end(self, run: rlhub.Run) -> None:
+        self.drop("end")
+
+    def save(self, folder: Path) -> None:
+        self.saves += 1
+        if self.saves > 1:
+            self.drop("save")
+
+
+@pytest.mark.parametrize(
+    ("moment", "note", "step"),
+    [
+        ("record", "at step 100; the run is saved", 100),
+        ("evaluation", "at step 100; the run is saved", 100),
+        ("end", "at the end; the run is saved", 400),
+        ("save", "while a checkpoint was written; the run has the ones before it", 0),
+    ],
+)
+def test_whenever_a_callback_raises_it_is_named_and_the_run_has_a_checkpoint(moment: str, note: str, step: int) -> None:
+    with pytest.raises(ValueError, match="dropped it") as error:
+        train(callbacks=[Clumsy(moment), "core/evaluate:every=100,episodes=1"], log_every=100)
+    assert error.value.__notes__ == [f"raised by the callback Clumsy {note}"]
+    assert rlhub.load("run").steps == step
+
+
+def test_a_callback_that_raises_before_the_first_step_is_named_and_the_folder_is_free() -> None:
+    with pytest.raises(ValueError, match="dropped it") as error:
+        train(callbacks=[Clumsy("start")])
+    assert error.value.__notes__ == ["raised by the callback Clumsy before the first step"]
+    assert train().steps == 400
+
+
+def test_checkpoints_that_a_callback_keeps_are_not_deleted() -> None:
+    class Keep(rlhub.Callback):
+        def on_progress(self, run: rlhub.Run, progress: Progress) -> None:
+            if progress.steps in (50, 70, 300):
+                run.keep_checkpoint()
+
+    run = train(callbacks=[Keep(), StopAt(200), "core/checkpoint:every=20,keep=1"])
+    assert checkpoint.steps(run.folder / "checkpoints") == [50, 70, 200]
+    resumed = rlhub.resume("run", callbacks=[Keep(), StopAt(10**6)])
+    assert resumed.snapshots == (50, 70, 300)
+    assert checkpoint.steps(run.folder / "checkpoints") == [50, 70, 300, 400]
+
+
+def test_steps_a_second_are_those_since_the_last_line_also_after_a_resume() -> None:
+    train(callbacks=[StopAt(150)], log_every=100)
+    rlhub.resume("run", callbacks=[StopAt(10**6)])
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    before = [{"step": 0, "time/seconds": 0.0}, *lines]
+    for last, line in zip(before, lines, strict=False):
+        spent = line["time/seconds"] - last["time/seconds"]
+        assert (line["step"] - last["step"]) / line["time/steps_per_second"] == pytest.approx(spent, abs=0.0021)
+
+
 def test_stop_on_return_counts_training_or_evaluation_episodes() -> None:
     trained = train(folder="a", callbacks=["core/stop_on_return:value=-100,window=5"])
     assert trained.stopped == "return -100 reached over the last 5 episodes"
@@ -288,6 +362,43 @@ def test_one_writer_a_run() -> None:
 
     with pytest.raises(RunError, match=rf"run is being written by process {os.getpid()} on "):
         train(callbacks=["core/checkpoint:every=2", Intruder()])
+
+
+class Diary(rlhub.Callback):
+    """Writes down what it is told; wants to stop at the second evaluation where it is asked to."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.at = at
+
+    def on_progress(self, run: rlhub.Run, progress: Progress) -> None:
+        self.told.append(("progress", progress.steps))
+
+    def on_record(self, run: rlhub.Run, record: Any) -> None:
+        self.told.append(("record", record["step"]))
+        assert record == json.loads((run.folder / "metrics.jsonl").read_text().splitlines()[-1])
+
+    def on_evaluation(self, run: rlhub.Run, evaluation: Evaluation) -> None:
+        self.told.append(("evaluation", evaluation.step))
+        assert evaluation == run.last_evaluation
+        if evaluation.step == self.at:
+            raise rlhub.StopTraining("seen enough")
+
+
+def test_callbacks_are_told_of_lines_and_evaluations_after_the_progress() -> None:
+    diary = Diary()
+    run = train(callbacks=[diary, "core/evaluate:every=100,episodes=2"], log_every=100)
+    assert [step for what, step in diary.told if what == "record"] == [100, 200, 300, 400]
+    assert [step for what, step in diary.told if what == "evaluation"] == [100, 200, 300, 400]
+    at_200 = [what for what, step in diary.told if step == 200]
+    assert at_200 == ["progress", "record", "evaluation"]
+    assert run.stopped == ""
+
+
+def test_an_evaluation_may_end_a_run() -> None:
+    run = train(callbacks=[Diary(at=200), "core/evaluate:every=100,episodes=2,keep_best=true"])
+    assert (run.steps, run.stopped) == (200, "seen enough")
+    assert run.last_checkpoint == 200
 
 
 def test_runs_without_a_folder_are_numbered() -> None:

@@ -76,7 +76,7 @@ class PPO(ActorCritic):
             "clip_fraction": ((ratio - 1).abs() > value(config.clip_range, step)).float().mean().item(),
             "explained_variance": explained_variance(rollout.value, rollout.returns),
             "gradient_norm": float(np.mean(norms)) if norms else 0.0,
-            "updates": float(len(norms)),
+            "updates_per_rollout": float(len(norms)),
         }
         if before is not None:
             after = self.loss(self.network.again(rollout.observation), rollout)

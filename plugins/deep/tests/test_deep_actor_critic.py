@@ -201,7 +201,7 @@ def test_what_ppo_tells_of_its_updates() -> None:
     assert metrics["value_loss"] == pytest.approx((4 + 1 + 0.25) / 3)
     assert metrics["clip_fraction"] == pytest.approx(1 / 3)
     assert metrics["kl"] == pytest.approx((1.5 - 1 - np.log(1.5)) / 3, rel=1e-4)
-    assert metrics["updates"] == 1
+    assert metrics["updates_per_rollout"] == 1
 
 
 def test_the_first_update_of_ppo_is_that_of_a2c() -> None:
@@ -223,7 +223,7 @@ def test_every_step_is_learnt_from_once_an_epoch(spy: Any, epochs: Any, minibatc
     recorded, stepped = spy(algorithm.network, "record"), spy(algorithm.optimizer, "step")
     metrics = algorithm.learn(rollout)
     passes, updates = epochs if isinstance(epochs, int) else 3, min(minibatches, 12)
-    assert len(recorded) == len(stepped) == passes * updates == metrics["updates"]
+    assert len(recorded) == len(stepped) == passes * updates == metrics["updates_per_rollout"]
     seen = [call[0][0].tolist() for call in recorded]
     for epoch in range(passes):
         passed = seen[epoch * updates : (epoch + 1) * updates]
@@ -236,11 +236,11 @@ def test_updates_end_where_the_policy_has_moved_far_enough() -> None:
     config = {"epochs": 50, "minibatches": 1, "learning_rate": 0.5, "normalize_advantages": False}
     rollout = rollout_of()
     free, held = made(PPO, **config).learn(rollout), made(PPO, target_kl=0.01, **config).learn(rollout)
-    assert free["updates"] == 50
-    assert 0 < held["updates"] < 10
+    assert free["updates_per_rollout"] == 50
+    assert 0 < held["updates_per_rollout"] < 10
     assert free["kl"] > 0.015 > made(PPO, target_kl=1e9, **config | {"epochs": 1}).learn(rollout)["kl"]
     stuck = made(PPO, target_kl=0.0, **config)
-    assert stuck.learn(rollout)["updates"] == 1  # at first it has not moved at all
+    assert stuck.learn(rollout)["updates_per_rollout"] == 1  # at first it has not moved at all
 
 
 # deep/reinforce

@@ -29,6 +29,7 @@ from rlhub_sb3 import hindsight, saving
 from rlhub_sb3.actors import Explorer, Greedy
 from rlhub_sb3.callbacks import Guests
 from rlhub_sb3.export import plain_model, without_env
+from rlhub_sb3.metrics import renamed
 from rlhub_sb3.noise import action_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
 from rlhub_sb3.pause import Pause, PausedError
@@ -115,10 +116,10 @@ class SB3Algorithm:
         if self.steps >= until:
             return
         self._attach(collector)
-        pause = Pause(self._schedules, self.guests)
+        pause = Pause(self._schedules, self.guests, collector.lap)
         while self.steps < until and not self.guests.stopped_by:
             self._learn(pause, until)
-            metrics = {name: float(number) for name, number in self._model.logger.name_to_value.items()}
+            metrics = renamed(self._model.logger.name_to_value)
             self._model.logger.dump()  # it writes nothing and forgets everything
             yield Progress(self.steps, collector.episodes(), metrics)
 

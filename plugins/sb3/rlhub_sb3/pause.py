@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -23,9 +24,9 @@ class Pause(BaseCallback):
 
     at = 0
 
-    def __init__(self, schedules: Schedules, guests: Guests) -> None:
+    def __init__(self, schedules: Schedules, guests: Guests, lap: Callable[[str], object]) -> None:
         super().__init__()
-        self._schedules, self._guests = schedules, guests
+        self._schedules, self._guests, self._lap = schedules, guests, lap
         self._calls = bool(guests.callbacks)
         self._before: tuple[Any, ...] | None = None  # to be put back at the first rollout after coming back
 
@@ -41,6 +42,7 @@ class Pause(BaseCallback):
         self._guests.on_training_start(self.locals, self.globals)
 
     def _on_rollout_start(self) -> None:
+        self._lap("learning")
         if self._before is not None:
             matrices, remembered, streams, generators = self._before
             saving.set_noise(self.model, matrices)
@@ -61,5 +63,6 @@ class Pause(BaseCallback):
             self._guests.update_locals(locals_)
 
     def _on_rollout_end(self) -> None:
+        self._lap("acting")
         self._guests.on_rollout_end()
         self._schedules.apply(self.model, self.model.num_timesteps)
