@@ -270,6 +270,26 @@ def plot(
     typer.echo(path)
 
 
+@door("report")
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folders of one or several runs.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Default: report.html in the first run.")
+    ] = None,
+) -> None:
+    """Write one page about a run, or comparing several: curves, evaluations, videos, recipe, how to reproduce it.
+
+    \b
+    rlhub report runs/x
+    rlhub report runs/dqn-* runs/ppo-* -o compared.html
+
+    The page is one file: it opens from disk, needs no network, and can be sent to anybody.
+    """
+    from rlhub_core import reports
+
+    typer.echo(reports.report(runs, out or runs[0] / "report.html"))
+
+
 def _recipe(file: Path, changes: dict[str, Any], own: dict[str, Any]) -> Any:
     """Read a recipe and change what may be changed from outside."""
     from rlhub_core.experiment import Experiment

@@ -22,7 +22,7 @@ FLOORS = [
         *("loop", "training"),
     },
     {
-        *("media", "film", "curves", "figures", "reports", "sections", "charts", "markup", "embedding"),
+        *("media", "film", "curves", "figures", "reports", "sections", "charts", "markup", "embedding", "facts"),
         *("doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"),
     },
 ]
@@ -44,8 +44,9 @@ SAME_FLOOR = {  # who may look at a neighbour
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
     "media": {"film", "curves", "figures"},
     "figures": {"curves"},
-    "reports": {"curves", "sections", "markup"},
-    "sections": {"curves", "charts", "markup", "embedding"},
+    "reports": {"curves", "facts", "sections", "markup"},
+    "sections": {"curves", "facts", "charts", "markup", "embedding"},
+    "facts": {"curves"},
     "charts": {"curves", "markup"},
     "embedding": {"markup"},
     "command": {"__init__"},
