@@ -98,7 +98,8 @@ def _ranges(curves: Sequence[Curve]) -> tuple[tuple[float, float], tuple[float, 
             y += [] if part is None else part.tolist()
         y += [end for point in curve.evaluations for end in (point.low, point.high, point.mean)]
     low, high = min(y), max(y)
-    room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    alike = high - low <= 1e-9 * max(abs(low), abs(high))  # but for the rounding of means
+    room = (abs(high) * 0.05 or 1.0) if alike else (high - low) * 0.05
     return (0.0, max(x) or 1.0), (low - room, high + room)
 
 

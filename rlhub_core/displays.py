@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
+BAR = 12  # characters
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -37,10 +39,8 @@ class Snapshot:
 
     @property
     def speed(self) -> str:
-        """Return the recent rate, and the overall one where they differ by more than a tenth."""
-        recent = f"{_number(self.recent)} {self.unit}/s"
-        far = abs(self.recent - self.overall) > 0.1 * max(self.recent, self.overall)
-        return f"{recent} (mean {_number(self.overall)})" if far else recent
+        """Return the recent rate."""
+        return f"{_number(self.recent)} {self.unit}/s"
 
     @property
     def left(self) -> str:
@@ -55,14 +55,14 @@ class Snapshot:
         """Return what is known beyond the steps, shortest words first."""
         said = []
         if self.last is not None:
-            best = f", best {self.best:.1f}" if self.best is not None else ""
-            said.append(f"return {self.last:.1f} (last {self.episodes}){best} {self.sparkline}".rstrip())
+            best = f", best {_score(self.best)}" if self.best is not None else ""
+            said.append(f"return {_score(self.last)} (last {self.episodes}){best} {self.sparkline}".rstrip())
         elif self.total is not None:
             said.append("no episode yet")
         if self.evaluation is not None:
-            said.append(f"evaluation {self.evaluation:.1f}")
+            said.append(f"evaluation {_score(self.evaluation)}")
         said += [f"{name} {value:.3g}" for name, value in self.in_force.items()]
-        return [*said, f"{self.memory / 2**20:,.0f} MiB"]
+        return [*said, f"mean {_number(self.overall)} {self.unit}/s", f"{self.memory / 2**20:,.0f} MiB"]
 
 
 class Display(Protocol):
@@ -190,16 +190,16 @@ def _bar_line(snapshot: Snapshot, name: int, done: int, speed: int) -> Any:
     from rich.text import Text
 
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_column(no_wrap=True, overflow="ellipsis", min_width=min(name, 40))
+    line.add_column()  # the one that gives way on a narrow terminal
     if snapshot.total is not None:
-        line.add_column(no_wrap=True)
+        line.add_column(no_wrap=True, min_width=BAR)
     line.add_column(no_wrap=True, min_width=done, justify="right")
     line.add_column(no_wrap=True, min_width=speed)
-    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True, min_width=len(snapshot.left))
     cells: list[Any] = [Text(snapshot.done), Text(snapshot.speed, "cyan"), Text(snapshot.left, "magenta")]
     if snapshot.total is not None:
-        cells = [ProgressBar(snapshot.total, min(snapshot.steps, snapshot.total), width=16), *cells]
-    line.add_row(Text(snapshot.name, "bold"), *cells)
+        cells = [ProgressBar(snapshot.total, min(snapshot.steps, snapshot.total), width=BAR), *cells]
+    line.add_row(Text(snapshot.name.ljust(name), "bold", no_wrap=True, overflow="ellipsis"), *cells)
     return line
 
 
@@ -227,6 +227,10 @@ def _mime(snapshot: Snapshot) -> dict[str, str]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _score(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}"  # never "-0.0"
 
 
 def _clock(seconds: float) -> str:

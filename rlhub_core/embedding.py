@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
 from collections.abc import Iterator
@@ -45,9 +46,10 @@ def _versions(path: Path, room: int) -> Iterator[tuple[bytes, str]]:
     """Yield the video, or smaller ones from the largest on, each with a note of what was done."""
     if path.stat().st_size * 4 / 3 <= room:
         yield path.read_bytes(), ""
-    elif path.suffix.lower() == ".gif" and find_spec("PIL") is not None:
-        for side, every in SMALLER:
-            yield _shrunk(path, side, every), f"Made smaller: one frame in {every}."
+    elif path.suffix.lower() == ".gif" and room > 0 and find_spec("PIL") is not None:
+        with contextlib.suppress(OSError, ValueError, SyntaxError):  # Pillow's, of a file that is no picture
+            for side, every in SMALLER:
+                yield _shrunk(path, side, every), f"Made smaller: one frame in {every}."
 
 
 def _shrunk(path: Path, side: int, every: int) -> bytes:

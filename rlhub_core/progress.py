@@ -78,7 +78,7 @@ class ProgressBar(Callback):
         self._speed.note(steps)
         evaluation = run.last_evaluation
         return Snapshot(
-            name=f"{run.experiment.algorithm} · {run.environment.name} · seed {run.experiment.seed}",
+            name=f"seed {run.experiment.seed} · {run.experiment.algorithm} · {run.environment.name}",
             steps=steps,
             total=None if run.plans else run.experiment.steps,
             unit="sweeps" if run.plans else "steps",

@@ -42,9 +42,10 @@ def _summarised(run: Facts) -> dict[str, str]:
     recipe = run.experiment
     last = run.evaluations[-1] if run.evaluations else None
     best = run.best_evaluation
+    over = f"(last {min(LAST, len(run.episodes))})"
     ended = "complete" if run.steps >= recipe.steps else f"{run.steps / recipe.steps:.0%} of {recipe.steps:,}"
     return {
-        "Training return": "–" if run.last_return is None else f"{run.last_return:.1f} (last {LAST})",
+        "Training return": "–" if run.last_return is None else f"{run.last_return:.1f} {over}",
         "Last evaluation": _score(last),
         "Best evaluation": "–" if best is None else f"{best.mean:.1f} at step {best.step:,}",
         "Env steps": f"{run.steps:,}",
