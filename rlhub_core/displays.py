@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -114,23 +115,28 @@ class Lines:
 
 
 class Terminal:
-    """A bar and a line of details for each run; it is drawn by whichever run is due, so no thread is needed."""
+    """A bar and a line of details for each run; drawn by whichever run is due, at most twice a second, by no thread."""
 
-    pause = 0.2
+    pause = 0.5
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._rows: dict[int, Snapshot] = {}
         self._live: Any = None
+        self._drawn = 0.0
 
     def show(self, key: object, snapshot: Snapshot) -> None:
-        """Draw every run."""
+        """Draw every run, if none was drawn a moment ago."""
         with self._lock:
             self._rows[id(key)] = snapshot
             if self._live is None:
                 self._live = _live()
                 self._live.start()
-            self._live.update(drawn(*self._rows.values()), refresh=True)
+                self._drawn = 0.0
+            now = time.monotonic()
+            if now - self._drawn >= 0.9 * self.pause:
+                self._drawn = now
+                self._live.update(drawn(*self._rows.values()), refresh=True)
 
     def leave(self, key: object, snapshot: Snapshot | None) -> None:
         """Leave the last state of a run on the screen, above those that go on."""
@@ -175,38 +181,39 @@ _lines, _terminal, _notebook = cache(Lines), cache(Terminal), cache(Notebook)
 
 
 def drawn(*snapshots: Snapshot) -> Any:
-    """Return what rich draws of runs: a line with a bar and a line of details for each."""
+    """Return what rich draws of runs: a line with a bar and a line of details for each, as wide as there is room."""
     from rich.console import Group
 
-    widths = [
-        max(map(len, texts)) for texts in zip(*((each.name, each.done, each.speed) for each in snapshots), strict=True)
-    ]
-    return Group(*(part for each in snapshots for part in (_bar_line(each, *widths), _detail_line(each))))
+    return Group(*(_Row(each, _widths(snapshots)) for each in snapshots))
 
 
-def _bar_line(snapshot: Snapshot, name: int, done: int, speed: int) -> Any:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
+class _Row:
+    """Two lines; made by hand, for a table of rich takes four times as long, and training waits for it."""
 
-    line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_column()  # the one that gives way on a narrow terminal
-    if snapshot.total is not None:
-        line.add_column(no_wrap=True, min_width=BAR)
-    line.add_column(no_wrap=True, min_width=done, justify="right")
-    line.add_column(no_wrap=True, min_width=speed)
-    line.add_column(no_wrap=True, min_width=len(snapshot.left))
-    cells: list[Any] = [Text(snapshot.done), Text(snapshot.speed, "cyan"), Text(snapshot.left, "magenta")]
-    if snapshot.total is not None:
-        cells = [ProgressBar(snapshot.total, min(snapshot.steps, snapshot.total), width=BAR), *cells]
-    line.add_row(Text(snapshot.name.ljust(name), "bold", no_wrap=True, overflow="ellipsis"), *cells)
-    return line
+    def __init__(self, snapshot: Snapshot, widths: Sequence[int]) -> None:
+        self._snapshot, self._widths = snapshot, widths
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.text import Text
+
+        name, done, speed = self._widths
+        known = self._snapshot
+        bar = [(_bar(known.steps / known.total), "green"), "  "] if known.total else []
+        right = [*bar, known.done.rjust(done), "  ", (known.speed.ljust(speed), "cyan"), "  ", (known.left, "magenta")]
+        room = options.max_width - sum(len(part if isinstance(part, str) else part[0]) for part in right) - 2
+        label = known.name.ljust(name) if name <= room else f"{known.name[: max(0, room - 1)]:<{max(0, room - 1)}}…"
+        yield Text.assemble((label, "bold"), "  ", *right, no_wrap=True, overflow="ellipsis")
+        yield Text("  " + " · ".join(known.details()), "dim", no_wrap=True, overflow="ellipsis")
 
 
-def _detail_line(snapshot: Snapshot) -> Any:
-    from rich.text import Text
+def _widths(snapshots: Sequence[Snapshot]) -> list[int]:
+    columns = zip(*((each.name, each.done, each.speed) for each in snapshots), strict=True)
+    return [max(map(len, texts)) for texts in columns]
 
-    return Text("  " + " · ".join(snapshot.details()), "dim", no_wrap=True, overflow="ellipsis")
+
+def _bar(share: float) -> str:
+    halves = round(min(1.0, max(0.0, share)) * 2 * BAR)
+    return ("━" * (halves // 2) + "╸" * (halves % 2)).ljust(BAR)
 
 
 def _live() -> Any:

@@ -32,7 +32,7 @@ class ProgressBar(Callback):
     """
 
     seconds: float = option(
-        0.0, "between two updates; 0: 0.2 on a terminal, 1 in a notebook, 15 elsewhere", unit="s", minimum=0
+        0.0, "between two updates; 0: 0.5 on a terminal, 1 in a notebook, 15 elsewhere", unit="s", minimum=0
     )
     window: int = option(20, "episodes in the mean return", unit="episodes", minimum=1)
     _display: Display | None = field(default=None, init=False, repr=False)
