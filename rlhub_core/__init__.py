@@ -34,6 +34,7 @@ from rlhub_core.media import plot, record
 from rlhub_core.normalization import Normalization, Normalize
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
 from rlhub_core.replay import Replay
+from rlhub_core.reports import report
 from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
 from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
@@ -127,6 +128,7 @@ __all__ = [
     "plot",
     "plugins",
     "record",
+    "report",
     "resume",
     "schedules",
     "state",

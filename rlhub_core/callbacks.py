@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -165,78 +163,3 @@ class StopAfter(Callback):
     def load(self, folder: Path) -> None:
         """Read how many there were."""
         self._ended = state.load(folder, "stop_after")["ended"]
-
-
-@dataclass
-class ProgressBar(Callback):
-    """Shows steps, steps/s, the last returns and the time left; without a terminal, a line now and then."""
-
-    seconds: float = option(0.0, "between two updates; 0: 0.2 on a terminal, 15 without", unit="s", minimum=0)
-    window: int = option(20, "episodes in the mean return", unit="episodes", minimum=1)
-    _bar: Any = field(default=None, init=False, repr=False)
-
-    def on_start(self, run: Run) -> None:
-        """Start the clock and the bar."""
-        self._returns: deque[float] = deque(maxlen=self.window)
-        self._begun, self._first, self._shown, self._episodes = time.monotonic(), run.steps, 0.0, 0
-        self._terminal = sys.stderr.isatty()
-        self._pause = self.seconds or (0.2 if self._terminal else 15.0)
-        if self._terminal:
-            self._bar = _bar()
-            self._bar.start()
-            total = None if run.plans else run.experiment.steps
-            self._task = self._bar.add_task("", total=total, completed=run.steps, text="")
-
-    def on_progress(self, run: Run, progress: Progress) -> None:
-        """Show where the run is, if it was not shown a moment ago."""
-        for episode in progress.episodes:
-            self._returns.append(episode.return_)
-            self._episodes += 1
-        now = time.monotonic()
-        if now - self._shown >= self._pause:
-            self._shown = now
-            self._show(run, progress.steps)
-
-    def on_end(self, run: Run) -> None:
-        """Show the end, if there was anything to see."""
-        if run.steps > self._first:
-            self._show(run, run.steps)
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _show(self, run: Run, steps: int) -> None:
-        rate = (steps - self._first) / max(1e-9, time.monotonic() - self._begun)
-        returns = "no episode yet"
-        if self._returns:
-            returns = f"return {np.mean(self._returns):.1f} (last {len(self._returns)})"
-        evaluation = run.last_evaluation
-        if evaluation is not None:
-            returns += f" · evaluation {evaluation.mean:.1f}"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=steps, text=f"{rate:,.0f} steps/s · {returns}")
-            return
-        left = (run.experiment.steps - steps) / rate if rate else 0.0
-        line = f"{steps:,} of {run.experiment.steps:,} steps · {rate:,.0f} steps/s · {returns} · {_clock(left)} left"
-        if run.plans:
-            line = f"{steps:,} sweeps · {rate:,.0f} sweeps/s"
-        print(line, file=sys.stderr, flush=True)
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

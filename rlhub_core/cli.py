@@ -245,21 +245,49 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help=".png, .svg or .pdf. Default: plots/….png in the first run.")
     ] = None,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="Any name in metrics.jsonl.")] = "rollout/return_mean",
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="Any name in metrics.jsonl, or evaluation/return_mean.")
+    ] = "rollout/return_mean",
+    x: Annotated[str, typer.Option("--x", metavar="WHAT", help="steps, seconds (of wall time) or episodes.")] = "steps",
     smooth: Annotated[Any, count("Values in the running mean.", "--smooth")] = None,
+    band: Annotated[
+        str, typer.Option(metavar="WHAT", help="Over seeds: std, ci (95 % interval), or none: every run by itself.")
+    ] = "std",
 ) -> None:
-    """Draw learning curves, of several runs in one picture.
+    """Draw learning curves, of several runs in one picture; those that differ in their seed only as mean and band.
 
     \b
     rlhub plot runs/x
     rlhub plot runs/x runs/y --out compared.svg
     rlhub plot runs/x --metric train/loss --smooth 20
+    rlhub plot runs/dqn-* runs/ppo-* --band ci --x seconds --out compared.pdf
     """
     from rlhub_core import media
 
-    path = out or runs[0] / "plots" / f"{metric.replace('/', '-')}.png"
-    media.plot(runs, path, metric=metric, smooth=smooth)
+    over = "" if x == "steps" else f"-over-{x}"
+    path = out or runs[0] / "plots" / f"{metric.replace('/', '-')}{over}.png"
+    media.plot(runs, path, metric=metric, x=x, smooth=smooth, band=band)  # type: ignore[arg-type]
     typer.echo(path)
+
+
+@door("report")
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folders of one or several runs.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="Default: report.html in the first run.")
+    ] = None,
+) -> None:
+    """Write one page about a run, or comparing several: curves, evaluations, videos, recipe, how to reproduce it.
+
+    \b
+    rlhub report runs/x
+    rlhub report runs/dqn-* runs/ppo-* -o compared.html
+
+    The page is one file: it opens from disk, needs no network, and can be sent to anybody.
+    """
+    from rlhub_core import reports
+
+    typer.echo(reports.report(runs, out or runs[0] / "report.html"))
 
 
 def _recipe(file: Path, changes: dict[str, Any], own: dict[str, Any]) -> Any:

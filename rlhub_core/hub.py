@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class Hub:
         found = _discover() if discover else []
         found += [Plugin(name, partial(_itself, module)) for name, module in (plugins or {}).items()]
         self._plugins: dict[str, Plugin] = {}
+        self._loading = threading.RLock()
         for plugin in found:
             if plugin.name in self._plugins:
                 self._refuse_both(self._plugins[plugin.name], plugin)
@@ -170,16 +172,17 @@ class Hub:
         self._quarantine(one, PluginError(f"{clash}; uninstall one of them"))
 
     def _load(self, plugin: Plugin) -> None:
-        if plugin.offers is not None:
-            return
-        plugin.offers = {kind: {} for kind in KINDS}
-        if plugin.error:
-            return
-        try:
-            _check_core_version(plugin)
-            plugin.offers = _ask(plugin.name, plugin.load())
-        except (Exception, SystemExit) as error:
-            self._quarantine(plugin, error)
+        with self._loading:  # a thread that comes second waits, rather than find a plugin that offers nothing yet
+            if plugin.offers is not None:
+                return
+            plugin.offers = {kind: {} for kind in KINDS}
+            if plugin.error:
+                return
+            try:
+                _check_core_version(plugin)
+                plugin.offers = _ask(plugin.name, plugin.load())
+            except (Exception, SystemExit) as error:
+                self._quarantine(plugin, error)
 
     def _quarantine(self, plugin: Plugin, error: BaseException) -> None:
         plugin.error = str(error) if isinstance(error, PluginError) else _one_line(error)

@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rlhub_core.callbacks import ProgressBar
+from rlhub_core.displays import can_be_watched
 from rlhub_core.errors import RunError, TrainingError
+from rlhub_core.progress import ProgressBar
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.run import Run, naming
 from rlhub_core.stopwatch import CALLBACKS
@@ -29,12 +30,12 @@ def drive(run: Run, show_progress: bool | None) -> Run:
 
     Args:
         run: fresh or restored.
-        show_progress: show a progress bar (None: where standard error is a terminal).
+        show_progress: show a progress bar (None: on a terminal, and in a notebook).
 
     Raises:
         KeyboardInterrupt, SystemExit: after SIGINT or SIGTERM, once the checkpoint is written.
     """
-    wanted = show_progress if show_progress is not None else sys.stderr.isatty()
+    wanted = show_progress if show_progress is not None else can_be_watched()
     if wanted and not any(isinstance(callback, ProgressBar) for callback in run.callbacks):
         run.callbacks = (*run.callbacks, ProgressBar())
     with _signals() as received, contextlib.ExitStack() as ending:

@@ -14,6 +14,8 @@ def rlhub_callbacks() -> Iterable[CallbackSpec]:
         "core/evaluate", target + "Evaluate", "plays greedy episodes now and then and records their scores"
     )
     yield CallbackSpec("core/checkpoint", target + "Checkpoint", "saves the whole run now and then")
-    yield CallbackSpec("core/progress", target + "ProgressBar", "shows steps, steps/s, last returns and the time left")
+    yield CallbackSpec(
+        "core/progress", "rlhub_core.progress:ProgressBar", "shows steps, steps/s, returns, schedules and the time left"
+    )
     yield CallbackSpec("core/stop_after", target + "StopAfter", "ends the run after so many training episodes")
     yield CallbackSpec("core/stop_on_return", target + "StopOnReturn", "ends the run when a return is reached")

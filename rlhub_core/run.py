@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlhub_core import checkpoint, config, schedules, state
-from rlhub_core.callbacks import ProgressBar
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, RlhubError, RunError, listed
@@ -20,6 +19,7 @@ from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import Experiment
 from rlhub_core.normalization import Normalization
 from rlhub_core.parts import Parts, algorithm_spec, check_fit
+from rlhub_core.progress import ProgressBar
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode
 from rlhub_core.provenance import provenance
 from rlhub_core.records import Records, read_episodes, read_evaluations

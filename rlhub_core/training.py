@@ -71,7 +71,7 @@ def train(
         log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, but 100 to 10,000).
         folder: of the run; by default a new one under `runs/`.
         device: "auto", "cpu", "cuda", …
-        progress: show a progress bar (default: where standard error is a terminal).
+        progress: show a progress bar (default: on a terminal, and in a notebook).
         hub: where names are looked up.
 
     Raises:

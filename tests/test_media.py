@@ -106,7 +106,7 @@ def test_runs_that_look_alike_bear_their_folders(run: rlhub.Run, tmp_path: Path)
 def test_other_metrics(run: rlhub.Run) -> None:
     axes: Any = rlhub.plot(run, metric="train/noise").axes[0]
     assert list(axes.lines[0].get_xdata()) == [100, 200, 300, 400]
-    with pytest.raises(ConfigError, match=r"has no metric 'train/nois'\. Did you mean 'train/noise'\? It has: roll"):
+    with pytest.raises(ConfigError, match=r"has no metric 'train/nois'\. Did you mean 'train/noise'\? It has: eval"):
         rlhub.plot(run, metric="train/nois")
 
 
