@@ -11,14 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "protocol", "specs", "schedules", "seeding"},
+    {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "replay"),
     },
     {"hub", "envs", "evaluation"},
     {"experiment", "records", "provenance", "callbacks", "plugin", "parts", "run", "loop", "training"},
-    {"media", "film", "curves", "doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"},
+    {
+        *("media", "film", "curves", "drawing", "actions", "playing", "views", "watching", "window", "terminal"),
+        *("doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"),
+    },
 ]
 SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
@@ -34,11 +37,15 @@ SAME_FLOOR = {  # who may look at a neighbour
     "run": {"experiment", "records", "provenance", "callbacks", "parts"},
     "loop": {"callbacks", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
-    "media": {"film", "curves"},
+    "views": {"actions", "drawing", "film", "playing"},
+    "media": {"film", "curves", "playing", "views"},
+    "terminal": {"drawing"},
+    "window": {"drawing", "film", "terminal"},
+    "watching": {"actions", "drawing", "film", "playing", "views", "terminal", "window"},
     "command": {"__init__"},
     "screens": {"doctor", "command"},
-    "cli": {"media", "doctor", "command", "screens"},
-    "__init__": {"media"},
+    "cli": {"media", "watching", "doctor", "command", "screens"},
+    "__init__": {"media", "watching"},
     "__main__": {"cli"},
 }
 CORE = sorted((ROOT / "rlhub_core").glob("*.py"))

@@ -10,4 +10,6 @@ from rlhub_core import CallbackSpec, hookimpl
 @hookimpl
 def rlhub_callbacks() -> Iterator[CallbackSpec]:
     """One callback a module."""
-    return iter(())
+    yield CallbackSpec(
+        "callbacks/video", "rlhub_callbacks.video:Video", "films episodes at chosen steps, on evaluations or new bests"
+    )

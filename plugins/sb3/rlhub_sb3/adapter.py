@@ -31,6 +31,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, state
+from rlhub_core.actors import ACTION_VALUES, STATE_VALUE
 from rlhub_core.collector import has_method
 from rlhub_sb3 import saving
 from rlhub_sb3.callbacks import Guests
@@ -407,6 +408,20 @@ class _Greedy:
             self._state = None  # so that another number of environments may begin
         more = {"action_masks": action_masks} if self.masked else {}
         return self._algorithm._for_environment(self._actions(observations, first, **more))
+
+    def values(self, observations: Any) -> dict[str, NDArray[Any]]:
+        """Return what the policy's network says of actions or states; nothing where it has none for that alone."""
+        policy: Any = self._algorithm.model.policy
+        policy.set_training_mode(False)  # as `predict` does
+        with th.no_grad():
+            seen, _ = policy.obs_to_tensor(observations)
+            if hasattr(policy, "q_net"):
+                return {ACTION_VALUES: policy.q_net(seen).cpu().numpy()}
+            if hasattr(policy, "quantile_net"):
+                return {ACTION_VALUES: policy.quantile_net(seen).mean(1).cpu().numpy()}
+            if hasattr(policy, "predict_values") and not hasattr(policy, "lstm_actor"):  # which needs its memory
+                return {STATE_VALUE: policy.predict_values(seen).flatten().cpu().numpy()}
+        return {}
 
     def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
         return self._predicted(observations, first, deterministic=True, **more)
