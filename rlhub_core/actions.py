@@ -29,7 +29,7 @@ KNOWN = {  # of Gymnasium's environments, in the order of their actions: name, k
     "MountainCar": "push left:left, no push:, push right:right",
     "Taxi": "south:down, north:up, east:right, west:left, pick up:space, drop off:enter",
 }
-CODES = {  # of SDL 1 and 2, which Gymnasium's environments still give
+CODES: dict[Any, str] = {  # of SDL 1 and 2, which Gymnasium's environments still give
     **dict(zip((276, 275, 273, 274), ("left", "right", "up", "down"), strict=True)),
     **dict(zip((1073741904, 1073741903, 1073741906, 1073741905), ("left", "right", "up", "down"), strict=True)),
     **{32: "space", 13: "enter", " ": "space", "\r": "enter"},

@@ -49,6 +49,10 @@ class Canvas:
         """Fill a circle."""
         self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
 
+    def pointer(self, x: float, y: float, colour: Colour) -> None:
+        """Fill a small triangle that points to the right, its tip at (x, y)."""
+        self._draw.polygon([(x - 6, y - 4), (x - 6, y + 4), (x, y)], colour)
+
     def paste(self, picture: Pixels, left: int, top: int) -> None:
         """Lay a picture on the canvas."""
         from PIL import Image

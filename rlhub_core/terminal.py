@@ -170,7 +170,8 @@ def _palette(pixels: Pixels) -> NDArray[np.int64]:
     grey = np.clip((wide.mean(-1) - 8 + 5) // 10, 0, 23).astype(np.int64)  # [height, width] of 8, 18, …, 238
     from_cube = ((CUBE[levels] - wide) ** 2).sum(-1)
     from_grey = (((8 + 10 * grey)[..., None] - wide) ** 2).sum(-1)
-    return np.where(from_grey < from_cube, 232 + grey, 16 + levels @ np.array([36, 6, 1]))
+    nearest: NDArray[np.int64] = np.where(from_grey < from_cube, 232 + grey, 16 + levels @ np.array([36, 6, 1]))
+    return nearest
 
 
 def _fitted(frame: Pixels, width: int, height: int) -> Pixels:

@@ -21,10 +21,11 @@ from rlhub_core.playing import Moment, Stage
 View = Literal["environment", "agent"]
 VIEWS: tuple[View, ...] = ("environment", "agent")
 
-HEIGHT = 400  # pixels that the environment's picture is enlarged to at most, and a panel has at least
+HEIGHT = 420  # pixels that the environment's picture is enlarged to at most, and a panel has at least
 WIDTH, MARGIN, ROW = 300, 18, 21  # of a panel
 IMAGE = 252  # pixels of a side that an image observation is enlarged to at most: 3 × 84
 MOST_ROWS, MOST_PARTS, HISTORY = 18, 3, 200
+FAR = 5.0  # a bound that most numbers stay far away from, as those of normalised observations do
 TINT = np.array([255, 138, 46])  # the newest frame's, over the older ones in grey
 
 
@@ -166,7 +167,7 @@ class Frames:
     def __init__(self, space: Box, title: str, key: Callable[[Any], Any]) -> None:
         self._key, self._space = key, space
         stacked = len(stacked_frames(np.zeros(space.shape), space))
-        self._title = title if stacked == 1 else f"{title}: {stacked} frames, the newest tinted"
+        self._title = title if stacked == 1 else f"{title}: {stacked} frames, newest tinted"
         height, width, _ = self._fitted(np.zeros(space.shape, space.dtype)).shape
         self._left = (WIDTH - width) // 2
         self.height = 24 + height + 16
@@ -203,7 +204,9 @@ class ActionValues:
             colour, worth = (ORANGE if action == chosen else BLUE), values[action]
             name = self._names[action] if action < len(self._names) else f"action {action + self._start}"
             canvas.line([(left, y), (right, y)], FAINT, 2)
-            canvas.text(MARGIN, y, ("▸ " if action == chosen else "") + shortened(name, 12), _ink(action, chosen), 12)
+            canvas.text(MARGIN, y, shortened(name, 13), _ink(action, chosen), 12)
+            if action == chosen:
+                canvas.pointer(MARGIN - 4, y, ORANGE)
             if np.isfinite(worth):
                 canvas.dot(left + (right - left) * (worth - self._low) / span, y, 6 if action == chosen else 4, colour)
             canvas.text(WIDTH - MARGIN, y, _number(worth, span), _ink(action, chosen), 12, "rm")
@@ -260,12 +263,14 @@ def overlaid(frames: NDArray[np.float64]) -> Pixels:
     """
     newest = frames[-1]
     if len(frames) == 1:
-        return np.rint(np.broadcast_to(newest, (*newest.shape[:2], 3)) * 255).astype(np.uint8)
+        alone: Pixels = np.rint(np.broadcast_to(newest, (*newest.shape[:2], 3)) * 255).astype(np.uint8)
+        return alone
     older, newest = frames[:-1].mean((0, 3)), newest.mean(2)
     change = newest - older if np.median(newest) < 0.5 else older - newest
-    share = np.clip(change, 0, 1)[..., None]  # [height, width, 1]
-    base = np.maximum(older, 0)[..., None] * 255 * np.ones(3)
-    return np.rint(base * (1 - share) + TINT * share).astype(np.uint8)
+    share = np.clip(2 * change, 0, 1)[..., None]  # [height, width, 1]; a ball may be half a pixel
+    grey = older[..., None] * np.full(3, 255.0)
+    tinted: Pixels = np.rint(grey * (1 - share) + TINT * share).astype(np.uint8)
+    return tinted
 
 
 def _frame_axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -286,11 +291,11 @@ def _frame_axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _bounds(space: Any) -> NDArray[np.float64]:
-    """Return the largest size that each number can have, 0 where that has no bound worth drawing."""
+    """Return the largest size that each number can have; 1 where that is far off, which grows with what is seen."""
     if not isinstance(space, Box):
         return np.ones(int(np.prod(space.shape)))
     largest = np.maximum(np.abs(space.low.astype(np.float64)), np.abs(space.high.astype(np.float64))).reshape(-1)
-    return np.where(largest > 1e3, 0.0, largest)
+    return np.where(largest > FAR, 1.0, largest)
 
 
 def _title(canvas: Canvas, top: int, words: str) -> None:

@@ -63,8 +63,9 @@ def watch(
 ) -> list[float]:
     """Show an agent play, live, and return the return of each whole episode.
 
-    Keys: `a` and `s` (or - and +) slower and faster, `p` pause, `n` one step, `q` quit; with `human`, `m` takes over and
-    gives back, and the arrows, space and so on act. Where doing nothing is no action, the game waits for a key.
+    Keys: `a` and `s` (or - and +) slower and faster, `p` pause, `n` one step, `q` quit; with `human`, `m` gives the
+    agent the controls and takes them back, and the arrows, space and so on act. Where doing nothing is no action, the
+    game waits for a key.
 
     Args:
         subject: a run, or an actor.
@@ -103,8 +104,9 @@ def watch(
         if screen is None:
             screen = Window() if has_display() and not terminal else Terminal()
         closing.callback(screen.close)
-        film = Film() if path is not None else None
-        if film is not None:
+        film = None
+        if path is not None:
+            film = Film()
             closing.callback(_keep, film, path, stage.fps)
         session = Session(stage, screen, view_of(stage, view), key_map, speed, film)
         with contextlib.suppress(KeyboardInterrupt):
