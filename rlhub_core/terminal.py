@@ -68,7 +68,7 @@ class Terminal:
             self._size = columns, rows
         lines = half_blocks(frame, columns, max(1, rows - 2), self._colours)
         lines += [status[:columns], f"\x1b[2m{help[:columns]}\x1b[0m"][: max(0, rows - 1)]
-        self._out.write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
+        self._out.write("\x1b[H" + "\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
         self._out.flush()
 
     def wait(self, seconds: float) -> Pressed:

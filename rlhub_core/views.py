@@ -309,6 +309,6 @@ def _ink(action: int, chosen: int | None) -> tuple[int, int, int]:
 def _number(number: float, span: float) -> str:
     """Return a number with as many digits as tell apart what spans so much."""
     if not np.isfinite(number):
-        return "–"
+        return "-"  # the font has no dash
     digits = int(np.clip(2 - np.floor(np.log10(max(span, 1e-9))), 0, 4))
     return f"{number:,.{digits}f}"

@@ -213,16 +213,16 @@ class Session:
     def _status(self, moment: Moment) -> str:
         who = ["you play"] if self._manual else ["the agent plays"] if self._keys is not None else []
         paused = ["paused"] if self._paused else []
-        told = [f"step {moment.step:,}", f"return {moment.return_:,.4g}", f"speed ×{self._speed:g}", *who, *paused]
+        told = [f"step {moment.step:,}", f"return {moment.return_:,.4g}", f"speed {self._speed:g}x", *who, *paused]
         return " · ".join([self._stage.name, *told])
 
     def _help(self) -> str:
         slower = "-/+" if self._manual else "a/s"
-        take = [] if self._keys is None else ["m agent" if self._manual else "m take over"]
-        said = [f"{slower} slower, faster", "p pause", "n step", *take, "q quit"]
+        take = [] if self._keys is None else ["m agent plays" if self._manual else "m you play"]
+        said = ["q quit", *take, "p pause", "n step", f"{slower} slower, faster"]
         if self._manual and self._keys is not None:
             waits = "" if self._keys.action(NOTHING) is not None else " (the game waits for you)"
-            said.insert(0, f"{self._keys}{waits}")
+            said.append(f"{self._keys}{waits}")
         return " · ".join(said)
 
 
