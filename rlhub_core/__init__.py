@@ -39,6 +39,7 @@ from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
 from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
 from rlhub_core.training import load, resume, train
+from rlhub_core.watching import watch
 
 __version__ = "0.1.0"
 
@@ -133,5 +134,6 @@ __all__ = [
     "schedules",
     "state",
     "train",
+    "watch",
     "wrappers",
 ]

@@ -17,11 +17,17 @@ from rlhub_core import screens
 from rlhub_core.command import app as app
 from rlhub_core.command import assignments, count, door
 from rlhub_core.errors import ConfigError
+from rlhub_core.evaluation import LONGEST_EPISODE
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Full name, or a bare one that only one thing bears.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Step = Annotated[Any, count("Of the checkpoint, or best. Default: the newest.", "--step")]
+
+Best = Annotated[bool, typer.Option("--best", help="The checkpoint of the best evaluation, as --step best.")]
+ViewOf = Annotated[
+    str, typer.Option("--view", metavar="VIEW", help="environment, or agent: beside it what the agent sees.")
+]
 
 
 @door("list")
@@ -220,23 +226,80 @@ def evaluate(
 def record(
     run: RunFolder,
     episodes: Annotated[Any, count("Episodes, one after another.", "--episodes")] = 1,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.gif", help="Default: videos/step-….gif in the run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=".gif or .mp4. Default: videos/step-….gif in the run.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the environment.")] = 0,
     step: Step = None,
+    best: Best = False,
+    view: ViewOf = "environment",
     max_steps: Annotated[Any, count("Steps after which an episode is cut off.", "--max-steps")] = 1000,
     fps: Annotated[float | None, typer.Option(metavar="X", help="Frames per second. Default: the game's own.")] = None,
 ) -> None:
-    """Film a trained agent playing, as an animated GIF.
+    """Film a trained agent playing, as an animated GIF or an MP4.
 
     \b
     rlhub record runs/x
-    rlhub record runs/x --episodes 3 --out breakout.gif
+    rlhub record runs/x --episodes 3 --best --view agent --out breakout.mp4
     """
     from rlhub_core import media, training
 
-    agent = training.load(run, step=step)
+    agent = training.load(run, step=_step(step, best))
     path = out or run / "videos" / f"step-{agent.steps}.gif"
-    typer.echo(media.record(agent, path, episodes=episodes, seed=seed, fps=fps, max_steps=max_steps))
+    typer.echo(media.record(agent, path, episodes=episodes, seed=seed, fps=fps, max_steps=max_steps, view=view))
+
+
+@door("watch")
+def watch(
+    run: RunFolder,
+    env: Annotated[
+        str | None, typer.Option(metavar="ENV", help="Another environment than the one of training.")
+    ] = None,
+    episodes: Annotated[Any, count("Episodes to show. Default: until you quit.", "--episodes")] = None,
+    speed: Annotated[float, typer.Option(metavar="X", help="Times the game's own, 1/16 to 64.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the environment.")] = 0,
+    step: Step = None,
+    best: Best = False,
+    view: ViewOf = "environment",
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="In the terminal, also where there is a display.")
+    ] = False,
+    human: Annotated[bool, typer.Option("--human", help="You play; m hands over to the agent and takes back.")] = False,
+    keys: Annotated[
+        str | None, typer.Option(metavar="KEY=ACTION,…", help="What your keys do: left=0,right=1,space=2.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help=".gif or .mp4 of what was shown.")] = None,
+    max_steps: Annotated[Any, count("Steps after which an episode is cut off.", "--max-steps")] = LONGEST_EPISODE,
+) -> None:
+    """Watch a trained agent play, live, in a window or in the terminal.
+
+    Keys: a slower, s faster, p pause, n one step, m take over (with --human), q quit.
+
+    \b
+    rlhub watch runs/x
+    rlhub watch runs/x --best --view agent --speed 2
+    rlhub watch runs/x --human --record mine.gif
+    """
+    from rlhub_core import training, watching
+
+    agent = training.load(run, step=_step(step, best))
+    returns = watching.watch(
+        agent,
+        env,
+        episodes=episodes,
+        seed=seed,
+        speed=speed,
+        max_steps=max_steps,
+        view=view,
+        human=human,
+        keys=keys,
+        record=record,
+        terminal=terminal,
+    )
+    if returns:
+        typer.echo(f"{len(returns)} episodes, mean return {sum(returns) / len(returns):.2f}")
+    if record is not None and record.exists():
+        typer.echo(record)
 
 
 @door("plot")
@@ -288,6 +351,13 @@ def report(
     from rlhub_core import reports
 
     typer.echo(reports.report(runs, out or runs[0] / "report.html"))
+
+
+def _step(step: Any, best: bool) -> Any:
+    """Return which checkpoint is meant."""
+    if best and step not in (None, "best"):
+        raise ConfigError(f"--best and --step {step} name two checkpoints. Leave one out.")
+    return "best" if best else step
 
 
 def _recipe(file: Path, changes: dict[str, Any], own: dict[str, Any]) -> Any:

@@ -1,16 +1,19 @@
-"""Frames in, an animated GIF out. Needs Pillow, imported only when a film is written."""
+"""Frames in, an animated GIF or an MP4 out. Pillow and PyAV are imported only when a film is written."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core.errors import EnvironmentContractError
+from rlhub_core.errors import ConfigError, EnvironmentContractError, RlhubError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,6 +22,10 @@ Frame = NDArray[np.uint8]  # [height, width, 3]
 
 LAST_FRAME = 600  # ms that the last frame of an episode stays
 WIDE_ENOUGH = 320  # pixels; smaller frames are enlarged
+FASTEST_GIF = 50.0  # frames per second; viewers slow down what is faster
+QUALITY = "20"  # of x264's constant rate factor, 0 to 51; lower is better
+UNFINISHED = ".part"
+NEEDS = {".gif": ("PIL", "media", "Pictures need"), ".mp4": ("av", "video", "An MP4 needs")}  # as `need` takes them
 
 
 class Film:
@@ -34,19 +41,64 @@ class Film:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             rendered = f"{pixels.dtype} {list(pixels.shape)}"
             raise EnvironmentContractError(f"A frame is uint8 [height, width, 3]; the environment renders {rendered}.")
+        if self._frames and pixels.shape != self._frames[0][1]:
+            raise EnvironmentContractError(
+                f"The frames of a film are of one size: the first was {list(self._frames[0][1])}, this one is "
+                f"{list(pixels.shape)}."
+            )
         self._frames.append((zlib.compress(np.ascontiguousarray(pixels).tobytes(), 1), pixels.shape))
+
+    def __len__(self) -> int:
+        return len(self._frames)
 
     def cut(self) -> None:
         """Note that an episode ends here."""
         self._last.add(len(self._frames) - 1)
 
     def write(self, path: Path, fps: float) -> None:
-        """Write the frames as an animated GIF, with one palette for all, so that no colour flickers."""
+        """Write the frames as the path's ending says, under another name until all are written: a kill tears nothing.
+
+        Args:
+            path: ends in `.gif` or `.mp4`; its folder is made where it is not there.
+            fps: frames per second; of a GIF at most 50.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = path.with_name(f".{path.name}{UNFINISHED}")
+        try:
+            if path.suffix.lower() == ".mp4":
+                self._write_mp4(begun, fps)
+            else:
+                self._write_gif(begun, min(fps, FASTEST_GIF))
+            os.replace(begun, path)
+        finally:
+            begun.unlink(missing_ok=True)
+
+    def _write_gif(self, path: Path, fps: float) -> None:
+        """Write an animated GIF, with one palette for all frames, so that no colour flickers."""
         palette = self._palette()
         images = (_indexed(frame, palette) for frame in self._pixels(range(len(self._frames))))
         next(images).save(
-            path, save_all=True, append_images=images, duration=self._durations(fps), loop=0, optimize=False
+            path, "GIF", save_all=True, append_images=images, duration=self._durations(fps), loop=0, optimize=False
         )
+
+    def _write_mp4(self, path: Path, fps: float) -> None:
+        """Write H.264 in 4:2:0, which every browser plays; the last frame of an episode is repeated to stay."""
+        import av
+
+        rate = Fraction(fps).limit_denominator(1000)
+        stay = round(LAST_FRAME / 1000 * fps)
+        height, width, _ = self._frames[0][1]
+        times = _times((height, width))
+        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream: Any = container.add_stream("libx264", rate=rate, options={"crf": QUALITY, "threads": "1"})
+            stream.width, stream.height = (size * times + size * times % 2 for size in (width, height))
+            stream.pix_fmt = "yuv420p"
+            for index, frame in enumerate(self._pixels(range(len(self._frames)))):
+                image = av.VideoFrame.from_ndarray(_even(_enlarged(frame, times)), format="rgb24")
+                for _ in range(1 + stay * (index in self._last)):
+                    image.pts = None
+                    container.mux(stream.encode(image))
+            container.mux(stream.encode())
 
     def _durations(self, fps: float) -> list[int]:
         """Return the ms of each frame: GIF counts in 10 ms, so neighbours differ where fps does not divide 100."""
@@ -76,9 +128,37 @@ class Film:
             yield np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape)
 
 
+def check_path(path: Path) -> None:
+    """Raise ConfigError for a file that is no recording, RlhubError where what writes it is not installed."""
+    ending = path.suffix.lower()
+    if ending not in NEEDS:
+        raise ConfigError(f"A recording is a .gif or .mp4, not {path.suffix or 'a file without ending'!r}: {path}.")
+    need(*NEEDS[ending])
+
+
+def need(module: str, extra: str, what: str = "Pictures need") -> None:
+    """Raise RlhubError where a module of one of the core's extras is not installed."""
+    if find_spec(module) is None:
+        raise RlhubError(f"{what} {module}, which is not installed. Try: pip install 'rlhub-core[{extra}]'.")
+
+
+def _times(shape: Sequence[int]) -> int:
+    return max(1, round(WIDE_ENOUGH / max(shape[:2])))
+
+
+def _enlarged(frame: Frame, times: int) -> Frame:
+    return frame if times == 1 else frame.repeat(times, 0).repeat(times, 1)
+
+
+def _even(frame: Frame) -> Frame:
+    """Return a frame of even height and width, as 4:2:0 has them, its last row and column repeated for it."""
+    height, width, _ = frame.shape
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge") if height % 2 or width % 2 else frame
+
+
 def _indexed(frame: Frame, palette: Image.Image) -> Image.Image:
     from PIL import Image
 
-    times = max(1, round(WIDE_ENOUGH / max(frame.shape[:2])))
+    times = _times(frame.shape)
     image = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
     return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)

@@ -22,6 +22,7 @@ from gymnasium.spaces import Box, Dict, Space
 from numpy.typing import NDArray
 
 from rlhub_core import config, state
+from rlhub_core.actors import with_values
 from rlhub_core.config import option
 from rlhub_core.errors import ConfigError, EnvironmentContractError, SpaceError, did_you_mean, listed, squeezed
 from rlhub_core.protocol import Actor, ObsType
@@ -248,7 +249,8 @@ class Normalization:
             return actor(self.observations(observations), first, *masks)
 
         act.masked = getattr(actor, "masked", False)  # type: ignore[attr-defined] # as the word Actor says
-        return act
+        values = getattr(actor, "values", None)
+        return act if values is None else with_values(act, lambda seen: values(self.observations(seen)))
 
     def apart(self) -> Normalization:
         """Return one for a single environment that shares the statistics, also with processes forked from here on.

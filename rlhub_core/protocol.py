@@ -23,7 +23,8 @@ Actor = Callable[[ObsType, NDArray[np.bool_]], ActType]
 
 `first` [B] is true where an observation is an episode's first: there a recurrent memory is cleared.
 A plain function is an actor. One with a true attribute `masked` is called with a third argument, the possible actions
-(`Collector.action_masks`), wherever the environment tells them.
+(`Collector.action_masks`), wherever the environment tells them. One with a method `values(observations)` also tells
+what it thinks they are worth: `{"action_values": [B, n]}` or `{"state_value": [B]}` (`rlhub_core.actors.with_values`).
 """
 
 

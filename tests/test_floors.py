@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "protocol", "specs", "schedules", "seeding"},
+    {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "replay", "stopwatch"),
@@ -23,6 +23,7 @@ FLOORS = [
     },
     {
         *("media", "film", "curves", "figures", "reports", "sections", "charts", "markup", "embedding", "facts"),
+        *("drawing", "actions", "playing", "views", "watching", "window", "terminal"),
         *("doctor", "command", "screens", "cli", "testing", "gym", "__init__", "__main__"),
     },
 ]
@@ -42,17 +43,21 @@ SAME_FLOOR = {  # who may look at a neighbour
     "run": {"experiment", "records", "provenance", "progress", "parts"},
     "loop": {"displays", "progress", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
-    "media": {"film", "curves", "figures"},
+    "views": {"actions", "drawing", "film", "playing"},
+    "media": {"film", "curves", "figures", "playing", "views"},
     "figures": {"curves"},
     "reports": {"curves", "facts", "sections", "markup"},
     "sections": {"curves", "facts", "charts", "markup", "embedding"},
     "facts": {"curves"},
     "charts": {"curves", "markup"},
     "embedding": {"markup"},
+    "terminal": {"drawing"},
+    "window": {"drawing", "film", "terminal"},
+    "watching": {"actions", "drawing", "film", "playing", "views", "terminal", "window"},
     "command": {"__init__"},
     "screens": {"doctor", "command"},
-    "cli": {"media", "reports", "doctor", "command", "screens"},
-    "__init__": {"media", "reports"},
+    "cli": {"media", "reports", "watching", "doctor", "command", "screens"},
+    "__init__": {"media", "reports", "watching"},
     "__main__": {"cli"},
 }
 CORE = sorted((ROOT / "rlhub_core").glob("*.py"))

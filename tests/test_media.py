@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RlhubError, RunError, media
+from rlhub_core import ConfigError, RlhubError, RunError, film
 from rlhub_core.curves import running_mean
 
 
@@ -61,7 +61,7 @@ def test_a_run_is_recorded_in_its_environment(run: rlhub.Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"path": "x.mp4"}, "A recording is a .gif, not '.mp4': x.mp4."),
+        ({"path": "x.avi"}, "A recording is a .gif or .mp4, not '.avi': x.avi."),
         ({"episodes": 0}, "episodes must be a positive integer, not 0."),
         ({"max_steps": 1.5}, "max_steps must be a positive integer, not 1.5."),
         ({"fps": 0}, "fps must be a positive number, not 0."),
@@ -127,7 +127,7 @@ def test_running_mean() -> None:
 
 
 def test_without_the_extra(run: rlhub.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "find_spec", lambda name: None)
+    monkeypatch.setattr(film, "find_spec", lambda name: None)
     for draw, module in ((lambda: rlhub.plot(run), "matplotlib"), (lambda: rlhub.record(run, "x.gif"), "PIL")):
         with pytest.raises(RlhubError) as caught:
             draw()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rlhub_core import CallbackSpec, hookimpl
 
 CALLBACKS = (
+    ("video", "video:Video", "films episodes at chosen steps, on evaluations or new bests"),
     ("csv", "wide_csv:CSV", "everything a run records as one wide table, metrics.csv"),
     ("early_stop", "early_stop:EarlyStop", "ends the run when evaluations have stopped to improve"),
     ("epochs", "epochs:Epochs", "training in epochs, each with a test and a checkpoint that is kept"),

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, option, state
+from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, is_open, resolved, value, whole
 from rlhub_deep.exploration import Wandering
@@ -263,7 +264,10 @@ class DQN:
         """Return the greedy policy without noise, or one that explores and draws from a stream of its own."""
         if explore:
             return self._explore(np.random.default_rng((self.seed, self.steps)), Wandering(self.actions))
-        return lambda observations, first: self._action_values(observations).argmax(1) + self.first_action
+        return with_values(
+            lambda observations, first: self._action_values(observations).argmax(1) + self.first_action,
+            lambda observations: {ACTION_VALUES: self._action_values(observations)},
+        )
 
     def _explore(self, rng: np.random.Generator, wandering: Wandering) -> Actor:
         config = self.config

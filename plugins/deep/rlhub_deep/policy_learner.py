@@ -11,6 +11,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from rlhub_core import Actor, ConfigError, Scheduled, option, state
+from rlhub_core.actors import STATE_VALUE, with_values
 from rlhub_core.schedules import resolved
 from rlhub_deep.distributions import distribution_of
 from rlhub_deep.modules import Activation, Factory, Head, Initialization, choose_device, make_heads
@@ -90,7 +91,9 @@ class PolicyLearner:
             outputs = self.network.of_arrays(observations)[:, : self.policy.outputs]
             return self.policy.to_env(self.policy.mode(outputs) if rng is None else self.policy.sample(outputs, rng))
 
-        return act
+        if not self.values:
+            return act
+        return with_values(act, lambda observations: {STATE_VALUE: self.network.of_arrays(observations)[:, -1]})
 
     def save(self, folder: Path) -> None:
         """Write network, optimiser, random generator and step count."""

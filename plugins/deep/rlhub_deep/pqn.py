@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module
 from rlhub_deep.network import Network, Optimizer, Precision
@@ -150,7 +151,10 @@ class PQN:
         if explore:
             rng = np.random.default_rng((self.seed, self.steps))
             return lambda observations, first: self._choose(self._values(observations), rng) + self.first_action
-        return lambda observations, first: self._values(observations).argmax(1) + self.first_action
+        return with_values(
+            lambda observations, first: self._values(observations).argmax(1) + self.first_action,
+            lambda observations: {ACTION_VALUES: self._values(observations)},
+        )
 
     def save(self, folder: Path) -> None:
         """Write network, optimiser, random generator and step count."""

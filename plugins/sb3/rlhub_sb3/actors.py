@@ -7,9 +7,11 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.noise import ActionNoise
 
+from rlhub_core.actors import ACTION_VALUES, STATE_VALUE
 from rlhub_sb3.streams import Streams
 
 if TYPE_CHECKING:
@@ -30,6 +32,20 @@ class Greedy:
         more = {"action_masks": action_masks} if self.masked else {}
         actions = self._actions(observations, first, **more)
         return actions.astype(self._algorithm.model.action_space.dtype, copy=False)
+
+    def values(self, observations: Any) -> dict[str, NDArray[Any]]:
+        """Return what the policy's network says of actions or states; nothing where it has none for that alone."""
+        policy: Any = self._algorithm.model.policy
+        policy.set_training_mode(False)  # as `predict` does
+        with th.no_grad():
+            seen, _ = policy.obs_to_tensor(observations)
+            if hasattr(policy, "q_net"):
+                return {ACTION_VALUES: policy.q_net(seen).cpu().numpy()}
+            if hasattr(policy, "quantile_net"):
+                return {ACTION_VALUES: policy.quantile_net(seen).mean(1).cpu().numpy()}
+            if hasattr(policy, "predict_values") and not hasattr(policy, "lstm_actor"):  # which needs its memory
+                return {STATE_VALUE: policy.predict_values(seen).flatten().cpu().numpy()}
+        return {}
 
     def _actions(self, observations: Any, first: NDArray[np.bool_], **more: Any) -> NDArray[Any]:
         return self._predicted(observations, first, deterministic=True, **more)

@@ -12,6 +12,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, option, state
+from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.schedules import Linear, resolved, value
 from rlhub_tabular.table import Floats, Ints, epsilon_greedy, said
 
@@ -123,8 +124,9 @@ class Learner:
     def actor(self, *, explore: bool = False) -> Actor:
         """Return the greedy policy, or one that plays as training does and draws from a stream of its own."""
         if not explore:
-            return lambda observations, first: (
-                self.action_values(self.index(observations)).argmax(1) + self.first_action
+            return with_values(
+                lambda observations, first: self.action_values(self.index(observations)).argmax(1) + self.first_action,
+                lambda observations: {ACTION_VALUES: self.action_values(self.index(observations))},
             )
         if self.config.behaviour is not None:
             behaviour: Actor = self.config.behaviour

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhub_core import Actor, Collector, ConfigError, EnvironmentContractError, Progress, option, state
+from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.errors import squeezed
 from rlhub_tabular.model import Floats, Model
 from rlhub_tabular.states import States
@@ -93,8 +94,11 @@ class Planner:
 
     def actor(self, *, explore: bool = False) -> Actor:
         """Return the greedy policy as it is now; planners do not explore."""
-        policy = self.policy
-        return lambda observations, first: policy[self.numbers.index(observations)]
+        policy, values = self.policy, self.q_values.copy()  # as they are now
+        return with_values(
+            lambda observations, first: policy[self.numbers.index(observations)],
+            lambda observations: {ACTION_VALUES: values[self.numbers.index(observations)]},
+        )
 
     def save(self, folder: Path) -> None:
         """Write values and counters."""
