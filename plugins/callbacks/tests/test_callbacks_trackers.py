@@ -192,10 +192,11 @@ def test_a_server_that_slept_is_sent_what_it_missed(
 
 @pytest.mark.parametrize("kind", ["mlflow", "wandb"])
 def test_a_resumed_run_sends_what_the_session_before_could_not(kind: str, fakes: None, tmp_path: Path) -> None:
-    Path("down").touch()
-    rlhub.train(folder=tmp_path / "run", callbacks=[f"callbacks/{kind}", StopAt(1_000)], progress=False, **LEARN)
+    callbacks: list[Any] = [Sleep(500, -1), f"callbacks/{kind}", StopAt(1_000)]
+    rlhub.train(folder=tmp_path / "run", callbacks=callbacks, progress=False, **LEARN)
+    assert {step for step, _, _ in numbers_sent(tmp_path)} <= set(range(100, 500, 100))
     Path("down").unlink()
-    rlhub.resume(tmp_path / "run", callbacks=[StopAt(0)], progress=False)
+    rlhub.resume(tmp_path / "run", callbacks=[Sleep(-1, -1), StopAt(0)], progress=False)
     steps = [step for step, name, _ in numbers_sent(tmp_path) if name == "rollout/episodes"]
     assert steps == list(range(100, 2_001, 100))
 
