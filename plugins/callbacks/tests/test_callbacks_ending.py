@@ -106,6 +106,13 @@ def test_chosen_metrics_are_printed_in_columns(tmp_path: Path, capsys: pytest.Ca
     assert run.steps == 1_000
 
 
+def test_an_old_number_is_not_printed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printer = "callbacks/metrics_printer:metrics=[evaluation/episodes]"
+    learn(tmp_path / "run", [printer, "core/evaluate:every=300,episodes=2"], steps=600)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [cell for _, cell in lines[1:]] == ["–", "–", "–", "2", "–", "–"]
+
+
 def test_a_metric_that_nobody_logs_is_named_with_those_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,11 +9,12 @@ import gymnasium
 import numpy as np
 import pytest
 from rlhub_callbacks.epochs import Dithering, Epochs, play_steps
+from rlhub_callbacks.phases import Phase
 from rlhub_callbacks.renom_log import KEYS, RenomLog
 from rlhub_callbacks.simple_dqn_csv import COLUMNS
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, Run, checkpoint
+from rlhub_core import ConfigError, Episode, Progress, Run, checkpoint
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.records import read_episodes, read_evaluations
 from rlhub_core.testing import StopAt
@@ -47,12 +48,18 @@ def test_snapshots_are_kept_across_a_resume_and_may_be_left_out(tmp_path: Path) 
 
 
 def test_a_progress_longer_than_epochs_ends_them_as_one(tmp_path: Path) -> None:
-    callbacks = ["callbacks/epochs:steps=100,episodes=1"]
+    callbacks, small = ["callbacks/epochs:steps=50,episodes=1"], {"population_size": 8}
     run = learn(
-        tmp_path / "run", callbacks, algorithm="deep/openai_es", env="CartPole-v1", env_options=None, steps=1_200
+        tmp_path / "run",
+        callbacks,
+        algorithm="deep/openai_es",
+        env="CartPole-v1",
+        env_options=None,
+        steps=1_200,
+        config=small,
     )
     tests = [test.step for test in run.evaluations]
-    assert len(tests) == len({step // 100 for step in tests}) < 12
+    assert len(tests) == len({step // 50 for step in tests}) < 24
 
 
 def test_a_test_may_be_so_many_steps_and_act_at_random_now_and_then() -> None:
@@ -89,7 +96,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_simple_dqn_has_sixteen_columns_and_a_row_for_each_phase(tmp_path: Path) -> None:
-    callbacks = ["callbacks/epochs:steps=600,episodes=3,epsilon=0.05", "callbacks/simple_dqn_csv"]
+    others = "core/evaluate:every=300,episodes=1"  # whose evaluations end no epoch
+    callbacks = [others, "callbacks/epochs:steps=600,episodes=3,epsilon=0.05", "callbacks/simple_dqn_csv"]
     config = {"learning_starts": 100, "diagnostics": True, "buffer_size": 1_000, "train_every": 20, "epsilon": 0.5}
     run = learn(
         tmp_path / "run", callbacks, algorithm="deep/dqn", env="CartPole-v1", env_options={}, steps=1_200, config=config
@@ -115,6 +123,15 @@ def test_simple_dqn_has_sixteen_columns_and_a_row_for_each_phase(tmp_path: Path)
     assert train["meanq"] != ""
     assert (test["meancost"], test["nr_games"]) == ("", "3")
     assert float(test["average_reward"]) == pytest.approx(run.evaluations[-1].mean)
+
+
+def test_a_phase_remembers_what_was_measured_last_but_not_the_means(tmp_path: Path) -> None:
+    phase = Phase()
+    phase.add(Progress(10, [Episode(10, 3.0, 10, 0)], {"loss": 2.0, "train/updates": 7.0}))
+    after = Phase.of(phase.next(learn(tmp_path / "run", [], steps=10), 10).state())
+    assert (phase.games, phase.average, phase.mean("loss")) == (1, 3.0, 2.0)
+    assert (after.games, after.average, after.mean("loss"), after.begun_step) == (0, None, None, 10)
+    assert after.newest == {"loss": 2.0, "updates": 7.0}
 
 
 def test_a_phase_without_a_finished_game_invents_none(tmp_path: Path) -> None:

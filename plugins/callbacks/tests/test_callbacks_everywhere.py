@@ -19,7 +19,7 @@ KINDS = {
     "in-house": {"algorithm": "deep/dqn", **POLE, "steps": 600, "config": {"learning_starts": 100, "train_every": 10}},
     "on-policy": {"algorithm": "deep/ppo", **POLE, "steps": 600, "config": {"rollout_length": 50}},
     "tabular": {"algorithm": "tabular/q_learning", **WORLD, "num_envs": 2, "steps": 600},
-    "evolutionary": {"algorithm": "deep/openai_es", **POLE, "steps": 600},
+    "evolutionary": {"algorithm": "deep/openai_es", **POLE, "steps": 600, "config": {"population_size": 8}},
     "planning": {"algorithm": "tabular/value_iteration", **WORLD, "steps": 50},
     "sb3": {"algorithm": "sb3/dqn", **POLE, "steps": 600, "config": {"learning_starts": 100}},
 }

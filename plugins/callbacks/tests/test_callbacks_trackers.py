@@ -30,7 +30,7 @@ from rlhub_core.testing import StopAt
 LOGS = [
     "callbacks/tensorboard",
     "callbacks/csv",
-    "callbacks/epochs:steps=500,episodes=2",
+    "callbacks/epochs:steps=500,episodes=2,snapshots=false",
     "callbacks/simple_dqn_csv",
     "callbacks/renom_log:show=nothing",
     "callbacks/profile:show=false",
@@ -49,10 +49,10 @@ LEARN: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two folders: of a run that was never stopped, and of one that was killed at step 1,500 and resumed."""
+    """Two folders: of a run that was never stopped, and of one that was killed at step 1,700 and resumed."""
     parent = tmp_path_factory.mktemp("runs")
     whole(parent / "whole", LOGS, **LEARN)
-    killed_and_resumed(parent / "parted", LOGS, 1_500, [], **LEARN)
+    killed_and_resumed(parent / "parted", LOGS, 1_700, [], **LEARN)
     return parent / "whole", parent / "parted"
 
 
@@ -117,8 +117,12 @@ def test_a_column_that_comes_late_loses_no_line(tmp_path: Path) -> None:
 )
 def test_a_tracker_is_sent_each_line_once_after_a_kill(tmp_path: Path, kind: str, files: tuple[str, ...]) -> None:
     lay_out(tmp_path / "site", *files)
-    callbacks = [f"callbacks/{kind}", "callbacks/epochs:steps=500,episodes=2", "core/checkpoint:every=600,keep=1"]
-    killed_and_resumed(tmp_path / "run", callbacks, 1_500, [tmp_path / "site"], **LEARN)
+    callbacks = [
+        f"callbacks/{kind}",
+        "callbacks/epochs:steps=500,episodes=2,snapshots=false",
+        "core/checkpoint:every=600,keep=1",
+    ]
+    killed_and_resumed(tmp_path / "run", callbacks, 1_700, [tmp_path / "site"], **LEARN)
     numbers = numbers_sent(tmp_path)
     assert len({(step, name) for step, name, _ in numbers}) == len(numbers)
     recorded = {
@@ -184,6 +188,17 @@ def test_a_server_that_slept_is_sent_what_it_missed(
     steps = [step for step, name, _ in numbers_sent(tmp_path) if name == "rollout/episodes"]
     assert sorted(steps) == list(range(100, 2_001, 100))
     assert capsys.readouterr().err.count("server is asleep") <= 1
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "wandb"])
+def test_a_resumed_run_sends_what_the_session_before_could_not(kind: str, fakes: None, tmp_path: Path) -> None:
+    callbacks: list[Any] = [Sleep(500, -1), f"callbacks/{kind}", StopAt(1_000)]
+    rlhub.train(folder=tmp_path / "run", callbacks=callbacks, progress=False, **LEARN)
+    assert {step for step, _, _ in numbers_sent(tmp_path)} <= set(range(100, 500, 100))
+    Path("down").unlink()
+    rlhub.resume(tmp_path / "run", callbacks=[Sleep(-1, -1), StopAt(0)], progress=False)
+    steps = [step for step, name, _ in numbers_sent(tmp_path) if name == "rollout/episodes"]
+    assert steps == list(range(100, 2_001, 100))
 
 
 def test_without_a_server_that_answers_wandb_is_offline_and_may_be_told(fakes: None, tmp_path: Path) -> None:
