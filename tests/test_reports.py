@@ -228,9 +228,17 @@ def test_the_page_of_a_killed_run(run: Callable[..., Path], tmp_path: Path) -> N
     assert "Where the time went" not in Outline(rlhub.report(folder, tmp_path / "x.html")).all("h2")
 
 
+EMPTY = '{"step": 1, "mean": 0, "returns": [], "lengths": [], "unfinished": 0}\n'
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
-    [("metrics.jsonl", "what\n"), ("episodes.csv", "head\n1,2\n"), ("evaluations.jsonl", "{}\n")],
+    [
+        ("metrics.jsonl", "what\n"),
+        ("episodes.csv", "head\n1,2\n"),
+        ("evaluations.jsonl", "{}\n"),
+        ("evaluations.jsonl", EMPTY),
+    ],
 )
 def test_records_that_cannot_be_read(run: Callable[..., Path], tmp_path: Path, file: str, text: str) -> None:
     folder = run("r")
@@ -246,6 +254,22 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
         rlhub.report([], "x.html")
     with pytest.raises(RunError, match=r"is no run: it has no experiment\.toml"):
         rlhub.report(tmp_path, "x.html")
+
+
+def test_returns_that_are_not_finite_are_left_out(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r")
+    with (folder / "episodes.csv").open("a") as file:
+        file.write("401,nan,1,0\n402,inf,1,0\n")
+    with (folder / "evaluations.jsonl").open("a") as file:
+        file.write('{"step": 400, "mean": NaN, "returns": [NaN, 1], "lengths": [1, 1], "unfinished": 0}\n')
+    [chart] = [c for t, c in Outline(rlhub.report(folder, tmp_path / "x.html")).charts.items() if t.startswith("Ret")]
+    assert max(chart["lines"][0]["x"]) <= 400
+    assert len(chart["lines"][0]["points"]) == 4
+
+
+def test_a_folder_whose_name_is_no_text(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r").rename(tmp_path / "r\udcff")
+    assert "r?" in rlhub.report(folder, tmp_path / "x.html").read_text()
 
 
 @pytest.mark.parametrize(
