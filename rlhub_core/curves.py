@@ -76,8 +76,9 @@ class Curve:
             steps, values = _series(folder, metric)
             return cls(experiment, folder, place(steps), values, smooth or 1)
         episodes = np.array([episode[:2] for episode in read_episodes(folder)], float).reshape(-1, 2)
-        evaluations = read_evaluations(folder)
-        if not len(episodes) and not evaluations:
+        evaluations = [each for each in read_evaluations(folder) if np.isfinite(each.mean)]
+        finite = np.isfinite(episodes[:, 1])
+        if not finite.any() and not evaluations:
             others = read_metric_names(folder)
             hint = f" Other metrics: {listed(others)}." if others else ""
             raise RunError(f"{folder} has no finished episode yet, so there is no return to plot.{hint}")
@@ -86,8 +87,8 @@ class Curve:
             Point(each.step, where, each.mean, *each.interval) for each, where in zip(evaluations, at, strict=True)
         ]
         where = np.arange(1.0, len(episodes) + 1) if x == "episodes" else place(episodes[:, 0])
-        window = smooth or min(100, max(1, len(episodes) // 20))
-        return cls(experiment, folder, where, episodes[:, 1], window, points)
+        window = smooth or min(100, max(1, int(finite.sum()) // 20))
+        return cls(experiment, folder, where[finite], episodes[finite, 1], window, points)
 
     @property
     def means(self) -> Values:

@@ -198,8 +198,15 @@ class _Row:
 
         name, done, speed = self._widths
         known = self._snapshot
-        bar = [(_bar(known.steps / known.total), "green"), "  "] if known.total else []
-        right = [*bar, known.done.rjust(done), "  ", (known.speed.ljust(speed), "cyan"), "  ", (known.left, "magenta")]
+        bar: list[Any] = [(_bar(known.steps / known.total), "green"), "  "] if known.total else []
+        right: list[Any] = [
+            *bar,
+            known.done.rjust(done),
+            "  ",
+            (known.speed.ljust(speed), "cyan"),
+            "  ",
+            (known.left, "magenta"),
+        ]
         room = options.max_width - sum(len(part if isinstance(part, str) else part[0]) for part in right) - 2
         label = known.name.ljust(name) if name <= room else f"{known.name[: max(0, room - 1)]:<{max(0, room - 1)}}…"
         yield Text.assemble((label, "bold"), "  ", *right, no_wrap=True, overflow="ellipsis")

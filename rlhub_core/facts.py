@@ -55,6 +55,8 @@ class Facts:
         label = labelled([Curve(experiment, folder, np.zeros(0), np.zeros(0), 1)])[0].label
         try:
             records = (read_metrics(folder), read_episodes(folder), read_evaluations(folder))
+            if not all(evaluation.returns for evaluation in records[2]):
+                raise ValueError("an evaluation without an episode")
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise RunError(f"{folder} holds records that cannot be read: {error!r}. Restore its files.") from error
         stopped = _object(_newest(folder) / "manifest.json").get("stopped", "")
@@ -108,7 +110,8 @@ class Facts:
 
     def returns(self) -> Curve | None:
         """Return the learning curve; None before the first episode and evaluation."""
-        return Curve.of(self.folder) if self.episodes or self.evaluations else None
+        known = [episode.return_ for episode in self.episodes] + [evaluation.mean for evaluation in self.evaluations]
+        return Curve.of(self.folder) if any(map(math.isfinite, known)) else None
 
     @property
     def recipe(self) -> dict[str, str]:

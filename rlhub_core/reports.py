@@ -45,11 +45,15 @@ def report(runs: Any, path: str | Path) -> Path:
     if not many:
         raise ConfigError("There is nothing to report: name at least one run.")
     facts = _told_apart([Facts.of(run) for run in many])
-    text = document(_page(facts, room=0))
-    text = document(_page(facts, room=LARGEST - len(text.encode()) - 50_000))
+    content = _encoded(_page(facts, room=0))
+    content = _encoded(_page(facts, room=LARGEST - len(content) - 50_000))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(content)
     return path
+
+
+def _encoded(page: Element) -> bytes:
+    return document(page).encode("utf-8", "replace")  # the name of a folder may hold what is no text
 
 
 def _told_apart(runs: Sequence[Facts]) -> list[Facts]:

@@ -94,7 +94,7 @@ def test_train_says_where_the_run_is_and_what_is_next(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("toy/random on toy/Corridor-v0: 300 steps in ")
     assert f"rlhub evaluate {folder}" in result.stdout
-    assert "300 of 300 steps" in result.stderr
+    assert "300/300 steps" in result.stderr
     recipe = (folder / "experiment.toml").read_text()
     assert "right = 0.9" in recipe
     assert "num_envs = 2" in recipe

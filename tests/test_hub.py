@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -206,3 +208,22 @@ def test_a_plugin_that_exits_at_import_does_not_take_the_hub_with_it() -> None:
 
     hub._plugins["rude"] = Plugin("rude", load=leave)
     assert hub.plugins()["rude"].error == "SystemExit: 3"
+
+
+def test_two_threads_find_the_same() -> None:
+    class Slow:
+        """Offers a callback, after a while."""
+
+        @hookimpl
+        def rlhub_callbacks(self) -> list[CallbackSpec]:
+            time.sleep(0.05)
+            return [CallbackSpec("slow/nothing", "rlhub_core.protocol:Callback", "does nothing")]
+
+    hub = Hub({"slow": Slow()}, discover=False)
+    found: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: found.append(list(hub.offers("callback")))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [["slow/nothing"], ["slow/nothing"]]

@@ -46,7 +46,8 @@ def seeds(tmp_path: Path) -> list[Path]:
 
 def line(figure: Any, index: int = 0) -> tuple[Any, Any]:
     """Return x and y of a line."""
-    return figure.axes[0].lines[index].get_data()
+    x, y = figure.axes[0].lines[index].get_data()
+    return x, y
 
 
 def test_runs_of_one_setting_become_their_mean_and_band(seeds: list[Path]) -> None:

@@ -85,7 +85,7 @@ def test_a_plan_has_no_end_and_no_bar() -> None:
 
 def test_the_rate_is_the_recent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     speed = Speed(1000)
     for second in range(1, 101):
         now = 100.0 + second
@@ -269,4 +269,3 @@ def test_time_and_memory_are_told() -> None:
     assert Snapshot("x", 0, 100_000, "steps", 10.0, 10.0).left == "2:46:40 left"
     assert Snapshot("x", 0, 10, "steps", 0.0, 0.0).left == "-:-- left"
     assert progress.memory() > 10 * 2**20
-    assert time.monotonic() > 0

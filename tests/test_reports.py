@@ -140,7 +140,8 @@ def test_nothing_that_a_run_says_becomes_markup(run: Callable[..., Path], tmp_pa
     folder = run("r")
     before = Outline(rlhub.report(folder, tmp_path / "before.html"))
     recipe = (folder / "experiment.toml").read_text()
-    (folder / "experiment.toml").write_text(recipe.replace('"toy/Corridor-v0"', json.dumps(HOSTILE)))
+    hostile_text = json.dumps(HOSTILE).replace("\\", r"\\")
+    (folder / "experiment.toml").write_text(re.sub('"toy/(Corridor-v0|random)"', hostile_text, recipe))
     metrics = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text(metrics.replace("train/noise", json.dumps(HOSTILE)[1:-1]))
     (folder / "provenance.json").write_text(json.dumps({HOSTILE: HOSTILE}))
@@ -151,7 +152,7 @@ def test_nothing_that_a_run_says_becomes_markup(run: Callable[..., Path], tmp_pa
     after = Outline(rlhub.report(hostile, tmp_path / "after.html"))
     assert len(after.attributes("script")) == len(before.attributes("script"))
     assert [film["alt"] for film in after.attributes("img")] == [
-        f"toy/random playing {HOSTILE}. <b onload=alert(3)>.gif."
+        f"{HOSTILE} playing {HOSTILE}. <b onload=alert(3)>.gif."
     ]
     assert not after.attributes("b")
     assert not any(name.startswith("on") for _, attributes in after.elements for name in attributes)
@@ -196,13 +197,13 @@ def test_videos_are_made_smaller_or_left_out(
     film(folder / "videos/step-400.gif", 12, 640)
     (folder / "videos/step-200.mp4").write_bytes(bytes(3_000_000))
     (folder / "videos/step-300.mp4").write_bytes(bytes(3_000))
-    monkeypatch.setattr(reports, "LARGEST", 1_600_000)
+    monkeypatch.setattr(reports, "LARGEST", 700_000)
     path = rlhub.report(folder, tmp_path / "x.html")
     page = Outline(path)
-    assert path.stat().st_size < 1_600_000
+    assert path.stat().st_size < 700_000
     shown = [text for text in page.all("summary") if text.startswith("After")]
     assert shown == ["After 400 steps", "After 300 steps", "After 100 steps"]
-    assert "Made smaller: one frame in 2." in page.all("p")
+    assert "Made smaller: one frame in 4." in page.all("p")
     [left] = [text for text in page.all("p") if "left out" in text]
     assert left == (f"After 200 steps: left out, so that this page stays small (3.0 MB): {folder}/videos/step-200.mp4")
     [moving] = page.attributes("video")
@@ -228,9 +229,17 @@ def test_the_page_of_a_killed_run(run: Callable[..., Path], tmp_path: Path) -> N
     assert "Where the time went" not in Outline(rlhub.report(folder, tmp_path / "x.html")).all("h2")
 
 
+EMPTY = '{"step": 1, "mean": 0, "returns": [], "lengths": [], "unfinished": 0}\n'
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
-    [("metrics.jsonl", "what\n"), ("episodes.csv", "head\n1,2\n"), ("evaluations.jsonl", "{}\n")],
+    [
+        ("metrics.jsonl", "what\n"),
+        ("episodes.csv", "head\n1,2\n"),
+        ("evaluations.jsonl", "{}\n"),
+        ("evaluations.jsonl", EMPTY),
+    ],
 )
 def test_records_that_cannot_be_read(run: Callable[..., Path], tmp_path: Path, file: str, text: str) -> None:
     folder = run("r")
@@ -246,6 +255,22 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
         rlhub.report([], "x.html")
     with pytest.raises(RunError, match=r"is no run: it has no experiment\.toml"):
         rlhub.report(tmp_path, "x.html")
+
+
+def test_returns_that_are_not_finite_are_left_out(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r")
+    with (folder / "episodes.csv").open("a") as file:
+        file.write("401,nan,1,0\n402,inf,1,0\n")
+    with (folder / "evaluations.jsonl").open("a") as file:
+        file.write('{"step": 400, "mean": NaN, "returns": [NaN, 1], "lengths": [1, 1], "unfinished": 0}\n')
+    [chart] = [c for t, c in Outline(rlhub.report(folder, tmp_path / "x.html")).charts.items() if t.startswith("Ret")]
+    assert max(chart["lines"][0]["x"]) <= 400
+    assert len(chart["lines"][0]["points"]) == 4
+
+
+def test_a_folder_whose_name_is_no_text(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r").rename(tmp_path / "r\udcff")
+    assert "r?" in rlhub.report(folder, tmp_path / "x.html").read_text()
 
 
 @pytest.mark.parametrize(
