@@ -79,7 +79,8 @@ def test_an_mp4_shows_every_step_and_stays_at_the_end(tmp_path: Path) -> None:
     assert [round(float(frame.mean()) / 60) for frame in frames] == [0, 1, 2, 3, *[3] * 6, 0, 1, 2, 3, *[3] * 6]
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        assert (stream.average_rate, stream.codec_context.name, stream.pix_fmt) == (10, "h264", "yuv420p")
+        assert float(stream.average_rate or 0) == 10
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
 
 
 def test_an_mp4_of_odd_size_has_its_edge_repeated(tmp_path: Path) -> None:

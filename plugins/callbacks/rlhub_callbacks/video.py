@@ -56,7 +56,11 @@ class Video(Callback):
         if run.restored is None:
             self._next, self._best = self.every, None
         self._stage = Stage(run, values=self.view == "agent")
-        next(self._stage.episode(stream(run.experiment.seed, "video"), 1))  # may find that something is not installed
+        try:
+            next(self._stage.episode(stream(run.experiment.seed, "video"), 1))  # what it renders with may be missing
+        except BaseException:
+            self.on_end(run)
+            raise
         self._clean(run)
 
     def on_progress(self, run: Run, progress: Progress) -> None:
