@@ -66,8 +66,9 @@ def test_where_two_offer_it_both_are_named() -> None:
 
 
 def test_where_nobody_offers_it_the_error_is_the_old_one() -> None:
-    with pytest.raises(NotFoundError, match=r"No environment is called 'Tini-v0'\. Did you mean 'old/Tiny-v0'"):
-        rlhub.make("Tini-v0", hub=hub(old=offering("old/Tiny-v0")))
+    message = r"No environment is called 'Labyrinht-v0'\. Did you mean 'old/Labyrinth-v0'"
+    with pytest.raises(NotFoundError, match=message):
+        rlhub.make("Labyrinht-v0", hub=hub(old=offering("old/Labyrinth-v0")))
 
 
 def test_a_name_with_a_module_is_left_alone() -> None:
