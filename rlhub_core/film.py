@@ -64,7 +64,10 @@ class Film:
             path: ends in `.gif` or `.mp4`; its folder is made where it is not there.
             fps: frames per second, at most 50 of a GIF and 120 of an MP4.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RlhubError(f"A film cannot be written to {path}: {error.strerror}.") from error
         fps = max(fps, SLOWEST)
         begun = path.with_name(f".{path.name}{UNFINISHED}")
         try:
