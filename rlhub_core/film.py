@@ -22,7 +22,8 @@ Frame = NDArray[np.uint8]  # [height, width, 3]
 
 LAST_FRAME = 600  # ms that the last frame of an episode stays
 WIDE_ENOUGH = 320  # pixels; smaller frames are enlarged
-FASTEST_GIF = 50.0  # frames per second; viewers slow down what is faster
+FASTEST_GIF, FASTEST_MP4 = 50.0, 120.0  # frames per second; viewers slow down what is faster
+SLOWEST = 0.01
 COLOURS = 255  # of a GIF's 256: one stands for "as before", which makes it a quarter as large
 QUALITY = "20"  # of x264's constant rate factor, 0 to 51; lower is better
 UNFINISHED = ".part"
@@ -61,13 +62,17 @@ class Film:
 
         Args:
             path: ends in `.gif` or `.mp4`; its folder is made where it is not there.
-            fps: frames per second; of a GIF at most 50.
+            fps: frames per second, at most 50 of a GIF and 120 of an MP4.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RlhubError(f"A film cannot be written to {path}: {error.strerror}.") from error
+        fps = max(fps, SLOWEST)
         begun = path.with_name(f".{path.name}{UNFINISHED}")
         try:
             if path.suffix.lower() == ".mp4":
-                self._write_mp4(begun, fps)
+                self._write_mp4(begun, min(fps, FASTEST_MP4))
             else:
                 self._write_gif(begun, min(fps, FASTEST_GIF))
             os.replace(begun, path)

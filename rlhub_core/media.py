@@ -43,7 +43,8 @@ def record(
         env: a name, class, factory or environment; for a run the one it was trained on unless given.
         episodes: how many, one after another.
         seed: of the environment; the same seed gives the same play.
-        fps: frames per second, one frame an env step (default: the environment's own speed); of a GIF at most 50.
+        fps: frames per second, one frame an env step (default: the environment's own speed), at most 50 of a
+            GIF and 120 of an MP4.
         max_steps: after which an episode is cut off.
         view: "environment", or "agent": beside it what the agent sees, and what it thinks actions or states are worth
             where its actor tells (`rlhub_core.actors`).

@@ -87,6 +87,12 @@ def test_pause_and_single_steps() -> None:
 
 
 @pytest.mark.usefixtures("toy")
+def test_a_step_while_it_plays_pauses_it() -> None:
+    _, screen = watched("", "n", *[""] * 20)
+    assert screen.status[-1] == "step 2 · return -0.2 · speed 1x · paused"
+
+
+@pytest.mark.usefixtures("toy")
 def test_a_human_plays_and_the_game_waits() -> None:
     _, screen = watched("1", "", "", "0", "1", human=True)
     told = [status.partition(" · speed")[0] for status in screen.status]
