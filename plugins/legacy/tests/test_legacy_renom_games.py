@@ -171,6 +171,17 @@ def test_a_game_is_recorded_as_pixels(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"GIF8")
 
 
+def test_a_recording_is_a_test(tmp_path: Path) -> None:
+    theirs = CartPole01("rgb_array")
+    theirs.start = lambda: pytest.fail("that begins a training")  # type: ignore[method-assign]
+    told: list[bool] = []
+    theirs.epoch_step = lambda: told.append(theirs.test_mode)  # type: ignore[method-assign,func-returns-value]
+    rlhub.record(lambda observations, first: np.zeros(len(first), np.int64), tmp_path / "pole.gif", theirs)
+    assert told
+    assert all(told)
+    assert not theirs.test_mode
+
+
 def test_a_test_is_filmed(tmp_path: Path) -> None:
     theirs = openai_env.CartPole()
     with pytest.raises(ConfigError, match="There is no picture yet"):
