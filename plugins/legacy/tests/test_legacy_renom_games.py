@@ -160,6 +160,14 @@ def test_an_episode_of_memories_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
     assert (openai_env.Breakout.longest, openai_env.Breakout_ram.action_shape) == (5_000, (4,))
 
 
+@pytest.mark.parametrize("kind", [Breakout, Breakout_ram])
+def test_a_game_that_is_cut_off_is_not_over(kind: Any) -> None:
+    theirs = kind()
+    theirs.env = theirs.game.env = gymnasium.wrappers.TimeLimit(theirs.game.env, 60)
+    assert played(rlhub.adapt(theirs), lambda observation: 0)[-1][1:] == (False, True)
+    assert theirs.begins_anew
+
+
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(RlhubError, match=r"Breakout needs ale_py: pip install 'rlhub-legacy\[atari\]'"):
