@@ -131,6 +131,10 @@ class EnvironmentSource:
         if isinstance(self.origin, VectorEnv):
             if self.origin.num_envs != num_envs:
                 raise ConfigError(f"The vector environment has {self.origin.num_envs} environments, not {num_envs}.")
+            if self.wrappers:
+                raise ConfigError(
+                    "Wrappers go around single environments, and these were made together. Wrap each before that."
+                )
             return self.origin
         if self.is_instance and num_envs > 1:
             raise ConfigError(

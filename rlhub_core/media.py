@@ -20,7 +20,7 @@ from rlhub_core.collector import act
 from rlhub_core.curves import RETURNS, Curve, draw, labelled
 from rlhub_core.envs import Env, EnvironmentSource, check_positive
 from rlhub_core.errors import ConfigError, RlhubError, listed
-from rlhub_core.evaluation import check_same_spaces, subject_of
+from rlhub_core.evaluation import check_same_spaces, subject_of, told
 from rlhub_core.film import Film
 from rlhub_core.protocol import Actor, ActType, ObsType
 
@@ -74,8 +74,9 @@ def record(
     film = Film()
     try:
         check_same_spaces(subject, filmed, source.name)
-        for episode in range(episodes):
-            _play(actor, filmed, film, seed if episode == 0 else None, max_steps)
+        with told([filmed]):
+            for episode in range(episodes):
+                _play(actor, filmed, film, seed if episode == 0 else None, max_steps)
     except DependencyNotInstalled as error:
         raise RlhubError(f"{source.name} cannot be rendered: {error}") from error
     finally:

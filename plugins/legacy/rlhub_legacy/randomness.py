@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import signature
+from types import MemberDescriptorType
 from typing import Any
 
 import gymnasium
@@ -67,7 +68,7 @@ class OwnRandomness:
 
 def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:
     """Yield the generators that an object and what it wraps hold as attributes."""
-    for _, value in sorted(getattr(thing, "__dict__", {}).items()):
+    for _, value in sorted(attributes_of(thing).items()):
         if isinstance(value, random.Random | np.random.RandomState | np.random.Generator):
             yield value
     if deep:
@@ -77,7 +78,7 @@ def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:
 
 def _within(thing: Any) -> Iterator[Any]:
     """Yield the environments that an object holds as attributes."""
-    for name, value in sorted(getattr(thing, "__dict__", {}).items()):
+    for name, value in sorted(attributes_of(thing).items()):
         if ("env" in name or "gym" in name) and hasattr(value, "step"):
             yield value
 
@@ -88,6 +89,16 @@ def _reset_gymnasium(thing: Any, seed: int, deep: int = 4) -> None:
             inner.reset(seed=seed)
         elif deep:
             _reset_gymnasium(inner, seed, deep - 1)
+
+
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """Return what an object holds in its `__dict__` and in its slots."""
+    held: dict[str, Any] = {}
+    for kind in type(thing).__mro__:
+        for name in [name for name, member in vars(kind).items() if isinstance(member, MemberDescriptorType)]:
+            with suppress(AttributeError):  # one that is not set
+                held[name] = getattr(thing, name)
+    return held | getattr(thing, "__dict__", {})
 
 
 def takes_argument(method: Any) -> bool:
