@@ -15,6 +15,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from rlhub_legacy.wrappers.goals import GoalReplay
+from rlhub_legacy.wrappers.observations import ObservationFilter
 from typer.testing import CliRunner
 
 import rlhub_core as rlhub
@@ -346,6 +347,9 @@ def test_filtered_observations() -> None:
         ("[[0]]", "idx must be list[int], not [[0]]"),
     ):
         assert said in refusal(f"observation_filter:idx={idx}", observation_space=PLANE)
+    for idx in ([0.7], [True, False]):
+        with pytest.raises(rlhub.ConfigError, match="idx must be a list of one index or more"):
+            ObservationFilter(gymnasium.make("CartPole-v1"), idx)  # type: ignore[arg-type]
     assert "one array of one dimension, not Dict" in refusal("observation_filter:idx=[0]", observation_space=PARTS)
 
 
@@ -368,8 +372,8 @@ def test_goals() -> None:
     for arguments, said in (
         ("achieved=[0]", "say what is wanted by `goal`, numbers, or by `desired`, indices: by one of them"),
         ("achieved=[0],goal=[1],desired=[0]", "by one of them"),
-        ("achieved=[4],goal=[1]", "achieved must be indices from 0 to 0, not [4]"),
-        ("achieved=[0],desired=[9]", "desired must be indices from 0 to 0, not [9]"),
+        ("achieved=[4],goal=[1]", "achieved 4 is out of bounds; there are 0 to 0"),
+        ("achieved=[0],desired=[9]", "desired 9 is out of bounds; there are 0 to 0"),
         ("achieved=[0],goal=[1,2]", "achieved and wanted must be equally many numbers, not [0] and [1.0, 2.0]"),
         ("achieved=[0],goal=[1],tolerance=-1", "tolerance must be a distance from 0, not -1"),
     ):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import listed, squeezed
-from rlhub_legacy.wrappers.checks import at_least, type_of
+from rlhub_legacy.wrappers.checks import at_least, indices, type_of
 
 Env = gymnasium.Env[Any, Any]
 ObservationWrapper = gymnasium.ObservationWrapper[Any, Any, Any]
@@ -121,12 +121,7 @@ class ObservationFilter(ObservationWrapper, RecordConstructorArgs):
         space = env.observation_space
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise SpaceError(f"it needs observations that are one array of one dimension, not {squeezed(space)}")
-        self._index = np.asarray(idx, np.int64)
-        if self._index.ndim != 1 or not self._index.size:
-            raise ConfigError(f"idx must be a list of one index or more, not {idx!r}")
-        outside = [int(index) for index in self._index if not 0 <= index < len(space.low)]
-        if outside:
-            raise ConfigError(f"idx {listed(map(str, outside))} is out of bounds; there are 0 to {len(space.low) - 1}")
+        self._index = indices("idx", idx, space)
         self.observation_space = Box(space.low[self._index], space.high[self._index], dtype=type_of(space))
 
     def observation(self, observation: Any) -> NDArray[Any]:
