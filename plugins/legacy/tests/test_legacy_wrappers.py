@@ -14,6 +14,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from rlhub_legacy.wrappers.actions import ActionDiscretize
 from rlhub_legacy.wrappers.goals import GoalReplay
 from rlhub_legacy.wrappers.observations import ObservationFilter
 from typer.testing import CliRunner
@@ -292,6 +293,9 @@ def test_flat_observations() -> None:
     assert "there is no observation x; there are a, b, n" in refusal(
         "flatten_observations:observations_allowlist=[x]", observation_space=space
     )
+    assert "must name one observation or more of a, b, n" in refusal(
+        "flatten_observations:observations_allowlist=[]", observation_space=space
+    )
     assert "it needs Dict observations, not Box" in refusal("flatten_observations")
     mixed = spaces.Dict({"a": spaces.Box(0, 1, (1,)), "n": spaces.Discrete(3)})
     assert "it needs observations of one type; these are of float32, int64" in refusal(
@@ -566,3 +570,13 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     wrong = run(app, [*command[:3], "--wrapper", "legacy/action_repeat:times=1", "--steps", "9"])
     assert "legacy/action_repeat cannot wrap Pendulum-v1: times must be a whole number from 2, not 1" in wrong.output
+
+
+def test_a_number_of_numpy_is_one_for_all_dimensions() -> None:
+    env = ActionDiscretize(rlhub.make(Plane), np.int64(3))  # type: ignore[arg-type]
+    assert env.action_space == spaces.MultiDiscrete([3, 3])
+
+
+class Plane(gymnasium.Env[Any, Any]):
+    observation_space = spaces.Box(-1, 1, (1,))
+    action_space = spaces.Box(-1, 1, (2,))

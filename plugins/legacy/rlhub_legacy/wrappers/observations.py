@@ -41,7 +41,9 @@ class FlattenObservations(ObservationWrapper, RecordConstructorArgs):
             raise SpaceError(f"it needs Dict observations, not {squeezed(space)}")
         allowed = _names(observations_allowlist)
         unknown = set(allowed or ()) - space.keys()
-        if unknown or allowed == []:
+        if allowed == []:
+            raise ConfigError(f"observations_allowlist must name one observation or more of {listed(space.keys())}")
+        if unknown:
             raise ConfigError(f"there is no observation {listed(unknown)}; there are {listed(space.keys())}")
         self._keys = [key for key in space if allowed is None or key in allowed]
         boxes = [box for key in self._keys for box in _boxes(space[key])]
