@@ -69,7 +69,7 @@ def main() -> None:
         steps=steps,
         config={} if arguments.as_printed else SOONER,
         seed=arguments.seed,
-        callbacks=[f"core/evaluate:every={max(1, steps // 10)},episodes=5,keep_best=true"],
+        callbacks=[f"core/evaluate:every={max(200, steps // 10)},episodes=5,keep_best=true"],
     )
     # a young Q-network's greedy play swings from one evaluation to the next, down to 0: the best of ten is kept
     best = rlhub.load(run.folder, step="best", wrappers=[AtariPreprocessingWithAutoFire])

@@ -114,8 +114,6 @@ def _dialect(
     others = [(names,) if isinstance(names, str) else names for names in without]
 
     def lacks(thing: object) -> list[str]:
-        if isinstance(thing, type):
-            return ["an object, not a class"]
         missing = [f"{method}()" for method in methods if not callable(getattr(thing, method, None))]
         return missing + [attribute for attribute in attributes if not hasattr(thing, attribute)]
 

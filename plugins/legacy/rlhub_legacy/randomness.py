@@ -10,13 +10,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from inspect import signature
+from inspect import ismemberdescriptor, signature
 from types import MemberDescriptorType
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
+
+FEW = 100  # parts of a list or dict that may hold generators; a longer one holds data
 
 
 class OwnRandomness:
@@ -68,7 +70,7 @@ class OwnRandomness:
 
 def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:
     """Yield the generators that an object and what it wraps hold as attributes."""
-    for _, value in sorted(attributes_of(thing).items()):
+    for _, value in _held(thing):
         if isinstance(value, random.Random | np.random.RandomState | np.random.Generator):
             yield value
     if deep:
@@ -78,9 +80,25 @@ def _generators(thing: Any, deep: int = 4) -> Iterator[Any]:
 
 def _within(thing: Any) -> Iterator[Any]:
     """Yield the environments that an object holds as attributes."""
-    for name, value in sorted(attributes_of(thing).items()):
+    for name, value in _held(thing):
         if ("env" in name or "gym" in name) and hasattr(value, "step"):
             yield value
+
+
+def _held(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield an object's attributes, in slots too, and what short lists and dicts hold; generators of its classes."""
+    attributes = dict(getattr(thing, "__dict__", {}))
+    for kind in () if isinstance(thing, type) else type(thing).__mro__:
+        for name, value in vars(kind).items():
+            if ismemberdescriptor(value):
+                with suppress(AttributeError):  # a slot that nothing was put into
+                    attributes.setdefault(name, value.__get__(thing))
+            elif isinstance(value, random.Random | np.random.RandomState | np.random.Generator):
+                attributes.setdefault(name, value)
+    for name, value in sorted(attributes.items()):
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        for part in (value, *parts) if len(parts) <= FEW else (value,):
+            yield name, part
 
 
 def _reset_gymnasium(thing: Any, seed: int, deep: int = 4) -> None:
@@ -107,6 +125,14 @@ def takes_argument(method: Any) -> bool:
         return bool(signature(method).parameters)
     except (TypeError, ValueError):  # of what is not written in Python
         return True
+
+
+def parameters_of(method: Any) -> list[str]:
+    """Return the names of a method's parameters, as far as they can be told."""
+    try:
+        return list(signature(method).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _reseed(generator: Any, seed: int) -> None:

@@ -73,3 +73,25 @@ def test_a_seed_method_is_called_with_what_old_libraries_took() -> None:
     silent = Seeded()
     OwnRandomness(silent, seed_method=False).seed(1)
     assert silent.got is None
+
+
+class Slotted:
+    """Has no attributes but in slots, a private one among them, and a generator that its class holds."""
+
+    __slots__ = ("__mine", "never_set", "several", "table")
+    shared = np.random.RandomState()
+
+    def __init__(self) -> None:
+        self.__mine, self.several, self.table = random.Random(), [np.random.default_rng()], {"a": random.Random()}
+
+    def draw(self) -> list[float]:
+        return [self.__mine.random(), self.several[0].random(), self.table["a"].random(), self.shared.rand()]
+
+
+def test_generators_are_found_in_slots_lists_dicts_and_classes() -> None:
+    env = Slotted()
+    randomness = OwnRandomness(env)
+    randomness.seed(3)
+    drawn = draws(randomness, env, 2)
+    randomness.seed(3)
+    assert draws(randomness, env, 2) == drawn
