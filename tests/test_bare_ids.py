@@ -66,8 +66,10 @@ def test_where_two_offer_it_both_are_named() -> None:
 
 
 def test_where_nobody_offers_it_the_error_is_the_old_one() -> None:
-    with pytest.raises(NotFoundError, match=r"No environment is called 'Tini-v0'\. Did you mean 'old/Tiny-v0'"):
-        rlhub.make("Tini-v0", hub=hub(old=offering("old/Tiny-v0")))
+    with pytest.raises(
+        NotFoundError, match=r"No environment is called 'Frobnicat-v0'\. Did you mean 'old/Frobnicate-v0'"
+    ):
+        rlhub.make("Frobnicat-v0", hub=hub(old=offering("old/Frobnicate-v0")))
 
 
 def test_a_name_with_a_module_is_left_alone() -> None:
