@@ -129,9 +129,11 @@ def _dialect(
 
     def lacks(thing: object) -> list[str]:
         missing = [
-            f"{method}()" for method in methods if not any(callable(_seen(thing, name)) for name in names(method))
+            f"{method}()"
+            for method in methods
+            if not any(callable(getattr(thing, name, None)) for name in names(method))
         ]
-        return missing + [attribute for attribute in attributes if _seen(thing, attribute) is _NOTHING]
+        return missing + [attribute for attribute in attributes if not hasattr(thing, attribute)]
 
     def names(method: str) -> tuple[str, ...]:
         return (method, f"_{method}") if underscored else (method,)

@@ -468,7 +468,7 @@ def test_a_render_in_the_manner_of_gym_is_asked_for_pixels() -> None:
 def test_an_attribute_that_raises_is_told() -> None:
     class Raising(Line):
         @property
-        def time_step_spec(self) -> Any:
+        def observation_spec(self) -> Any:
             raise RuntimeError("no display")
 
     with pytest.raises(rlhub.EnvironmentContractError, match="one of which raises RuntimeError: no display"):

@@ -211,7 +211,7 @@ def test_an_environment_of_its_own_is_wrapped_as_that_of_training(tmp_path: Path
         fit([Recorder(), renom.CartPole00()])
     with pytest.raises(rlhub.SpaceError, match="CartPole00 has Box"):
         renom.test(fit(Recorder()), renom.CartPole00)
-    with pytest.raises(ConfigError, match="Wrappers go around single environments"):
+    with pytest.raises(ConfigError, match="Wrappers are for single environments"):
         fit([[Recorder(), Recorder()], Recorder()], "deep/a2c", wrappers=[doubled])
 
 

@@ -291,7 +291,7 @@ def test_a_cut_is_not_lost_on_the_way_there_and_back() -> None:
 
 def test_a_cut_by_gymnasiums_limit_within_a_class_of_ones_own_is_not_lost() -> None:
     class Own(GymEnvironment):
-        isTruncated = None  # type: ignore[assignment] # which Simple-DQN's classes had not
+        isTruncated: Any = None  # which Simple-DQN's classes had not
 
     inner = gymnasium.wrappers.TimeLimit(Lives(), 2)
     env: Any = rlhub.adapt(Own(inner), random_starts=None)
