@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from gymnasium import spaces
@@ -18,8 +18,8 @@ class SideBySide(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv`, which gives the same but in half the time beside that of the environments.
 
     Infos of one name that no array holds together are kept as objects, where Gymnasium's would raise or lose something.
-    Every array that `step` returns is new, so that nothing needs to be copied. Observations that are not arrays, and
-    a step in which an episode begins, go Gymnasium's own way.
+    Every array that is returned is new, so that nothing needs to be copied. Observations that are not arrays, resets of
+    all environments, and a step in which an episode begins go Gymnasium's own way.
     """
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
@@ -28,6 +28,22 @@ class SideBySide(SyncVectorEnv):
             self.single_action_space, _ARRAYS
         )
         self._next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin new episodes: everywhere, or where `options["reset_mask"]` [B] says so."""
+        mask = (options or {}).get("reset_mask")
+        if not (self._arrays and _is_mask(mask, self.num_envs)) or isinstance(seed, int):
+            return super().reset(seed=seed, options=options)
+        seeds = [None] * self.num_envs if seed is None else seed
+        others = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
+        self._autoreset_envs = self._autoreset_envs & ~mask
+        infos: dict[str, Any] = {}
+        for i in np.flatnonzero(mask).tolist():
+            self._env_obs[i], info = self.envs[i].reset(seed=seeds[i], options=others)
+            infos = self._add_info(infos, info, i)
+        return self._stacked(self._env_obs), infos
 
     def step(
         self, actions: Any
@@ -90,6 +106,10 @@ class SideBySide(SyncVectorEnv):
                 f"{self.envs[0]} gave an observation of shape {' and '.join(shapes)}; its space is {space}."
             )
         return stacked
+
+
+def _is_mask(mask: Any, num_envs: int) -> TypeGuard[NDArray[np.bool_]]:
+    return isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and bool(mask.any())
 
 
 def _alike(values: Any, value: Any) -> bool:
