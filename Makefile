@@ -29,6 +29,7 @@ bench: .venv/bench ## speed and memory beside the libraries people use today; wr
 	$(BIN)/python benchmarks/continuous_speed.py
 	$(BIN)/python benchmarks/evolution_speed.py
 	$(BIN)/python benchmarks/tabular_speed.py
+	$(BIN)/python benchmarks/callback_costs.py
 	$(BIN)/python benchmarks/memory.py
 
 dist: .venv/ready ## a wheel and a source distribution of every package, in dist/
@@ -43,8 +44,8 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[media]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
-		hatchling mypy pytest pytest-xdist ruff sb3-contrib
+		--editable '.[media,video]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
+		hatchling mypy pytest pytest-xdist ruff sb3-contrib tensorboardX
 	touch $@
 
 .venv/bench: .venv/ready

@@ -72,6 +72,8 @@ class EnvironmentSource:
         """
         if isinstance(origin, EnvironmentSource):
             return origin
+        if isinstance(wrappers, str):
+            raise ConfigError(f"wrappers must be a list, such as [{wrappers!r}].")
         options, hub = dict(options or {}), hub or default_hub()
         if isinstance(origin, str):
             origin, given = config.split_name(origin)
@@ -131,6 +133,8 @@ class EnvironmentSource:
         if isinstance(self.origin, VectorEnv):
             if self.origin.num_envs != num_envs:
                 raise ConfigError(f"The vector environment has {self.origin.num_envs} environments, not {num_envs}.")
+            if self.wrappers:
+                raise ConfigError("Wrappers are for single environments; wrap what the vector environment is made of.")
             return self.origin
         if self.is_instance and num_envs > 1:
             raise ConfigError(
@@ -214,7 +218,11 @@ class EnvironmentSource:
 
     def _wrapped(self, env: Env, wrapper: Wrapper) -> Env:
         if callable(wrapper):
-            return wrapper(env)
+            wrapped: Any = wrapper(env)
+            if not isinstance(wrapped, gymnasium.Env):
+                name = getattr(wrapper, "__qualname__", repr(wrapper))
+                raise EnvironmentContractError(f"The wrapper {name} returned {wrapped!r}, which is no gymnasium.Env.")
+            return wrapped
         name, arguments = config.split_name(wrapper)
         target = self.hub.load("wrapper", name)
         bound = config.bind(target, arguments, name, skip=1)
@@ -280,6 +288,8 @@ def adapt(thing: Any, *, by: str | None = None, hub: Hub | None = None, **option
     """
     if isinstance(thing, gymnasium.Env):
         return thing
+    if isinstance(thing, type):
+        raise EnvironmentContractError(f"{thing.__qualname__} is a class: adapt an object, {thing.__qualname__}(…).")
     hub = hub or default_hub()
     by = by or _recognised_by(hub, thing)
     adapter = hub.load("adapter", by)
@@ -306,11 +316,19 @@ def _recognised_by(hub: Hub, thing: Any) -> str:
 def _what_it_lacks(adapters: Mapping[str, AdapterSpec], thing: Any) -> str:
     if not adapters:
         return "No adapter is installed. For environments of older libraries: pip install rlhub-legacy."
-    lacking = {name: listed(spec.lacks(thing)) for name, spec in adapters.items() if spec.lacks is not None}
+    lacking = {name: _lacked(spec.lacks, thing) for name, spec in adapters.items() if spec.lacks is not None}
     others = [name for name in adapters if name not in lacking]
     said = [f"{name} looked for {lacked}" for name, lacked in lacking.items()]
     said += [f"there is also {listed(others)}"] if others else []
     return f"Not found in it: {'; '.join(said)}." if lacking else f"Adapters: {listed(others)}."
+
+
+def _lacked(lacks: Callable[[object], Sequence[str]], thing: Any) -> str:
+    try:
+        names = lacks(thing)
+        return listed(names) if names else "nothing more, but it has what tells another library's"
+    except Exception as error:  # it may raise whatever it likes when it is looked at
+        return f"attributes, one of which raises {type(error).__name__}: {error}"
 
 
 def _in_full(name: str, hub: Hub) -> str:

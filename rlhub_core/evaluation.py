@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -13,7 +14,7 @@ from gymnasium.spaces import Box
 from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 
 from rlhub_core.collector import Collector
-from rlhub_core.envs import EnvironmentSource, Vec, check_positive
+from rlhub_core.envs import Env, EnvironmentSource, Vec, check_positive
 from rlhub_core.errors import SpaceError, squeezed
 from rlhub_core.protocol import Actor
 
@@ -80,16 +81,22 @@ def play(
         longest_episode: steps after which an episode is cut off.
     """
     check_positive("episodes", episodes)
-    _tell(env, "begin_evaluation")
-    try:
+    with told(getattr(env.unwrapped, "envs", ())):
         return _play(actor, Collector(env, seed), episodes, step, longest_episode)
+
+
+@contextmanager
+def told(envs: Sequence[Env]) -> Iterator[None]:
+    """Tell single environments that have methods `begin_evaluation` and `end_evaluation` of both."""
+    _tell(envs, "begin_evaluation")
+    try:
+        yield
     finally:
-        _tell(env, "end_evaluation")
+        _tell(envs, "end_evaluation")
 
 
-def _tell(env: Vec, word: str) -> None:
-    """Call a method of the environments that have it, in this process."""
-    for each in getattr(env.unwrapped, "envs", ()):
+def _tell(envs: Sequence[Env], word: str) -> None:
+    for each in envs:
         if each.has_wrapper_attr(word):
             each.get_wrapper_attr(word)()
 

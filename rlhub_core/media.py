@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rlhub_core.curves import RETURNS, Axis, Band, Curve, labelled, over_seeds
 from rlhub_core.envs import check_positive
 from rlhub_core.errors import ConfigError
+from rlhub_core.evaluation import told
 from rlhub_core.figures import draw
 from rlhub_core.film import Film, check_path, need
 from rlhub_core.playing import Stage
@@ -70,10 +71,11 @@ def record(
 def filmed(stage: Stage, episodes: int, seed: int, max_steps: int, view: str) -> Film:
     """Return the film of some episodes, one after another; arguments as for `record`."""
     film, frame = Film(), view_of(stage, view)
-    for episode in range(episodes):
-        for moment in stage.episode(seed if episode == 0 else None, max_steps):
-            film.add(frame(moment))
-        film.cut()
+    with told([stage.env]):
+        for episode in range(episodes):
+            for moment in stage.episode(seed if episode == 0 else None, max_steps):
+                film.add(frame(moment))
+            film.cut()
     return film
 
 

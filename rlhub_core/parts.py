@@ -72,6 +72,9 @@ def _filled(written: Sequence[str], given: Sequence[Any], write: Callable[[Any],
     filled: list[Any] = list(written)
     for thing in given:
         text = thing if isinstance(thing, str) else write(thing)
+        if text not in filled:  # what a script wrote as __main__.One is module.One where it is imported
+            alike = (other for other in filled if config.is_mention(other) and _last(other) == _last(text))
+            text = next(alike, text) if config.is_mention(text) else text
         if text not in filled:
             raise RunError(f"The recipe has no {text}. A resumed run goes on with what it has: {listed(written)}.")
         if not isinstance(thing, str):
@@ -80,6 +83,10 @@ def _filled(written: Sequence[str], given: Sequence[Any], write: Callable[[Any],
     if missing:
         raise RunError(f"The recipe only mentions these live objects; pass them again: {listed(missing)}.")
     return filled
+
+
+def _last(mention: str) -> str:
+    return mention.rpartition(".")[2]
 
 
 def with_live_values(experiment: Experiment, given: Mapping[str, Any] | None) -> Experiment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from gymnasium import spaces
@@ -17,8 +17,9 @@ _ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary
 class SideBySide(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv`, which gives the same but in half the time beside that of the environments.
 
-    Every array that `step` returns is new, so that nothing needs to be copied. Observations that are not arrays, and
-    a step in which an episode begins, go Gymnasium's own way.
+    Infos of one name that no array holds together are kept as objects, where Gymnasium's would raise or lose something.
+    Every array that is returned is new, so that nothing needs to be copied. Observations that are not arrays, resets of
+    all environments, and a step in which an episode begins go Gymnasium's own way.
     """
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
@@ -27,6 +28,22 @@ class SideBySide(SyncVectorEnv):
             self.single_action_space, _ARRAYS
         )
         self._next_step = self.autoreset_mode is AutoresetMode.NEXT_STEP
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin new episodes: everywhere, or where `options["reset_mask"]` [B] says so."""
+        mask = (options or {}).get("reset_mask")
+        if not (self._arrays and _is_mask(mask, self.num_envs)) or isinstance(seed, int):
+            return super().reset(seed=seed, options=options)
+        seeds = [None] * self.num_envs if seed is None else seed
+        others = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
+        self._autoreset_envs = self._autoreset_envs & ~mask
+        infos: dict[str, Any] = {}
+        for i in np.flatnonzero(mask).tolist():
+            self._env_obs[i], info = self.envs[i].reset(seed=seeds[i], options=others)
+            infos = self._add_info(infos, info, i)
+        return self._stacked(self._env_obs), infos
 
     def step(
         self, actions: Any
@@ -52,6 +69,30 @@ class SideBySide(SyncVectorEnv):
         self._autoreset_envs = terminated | truncated
         return self._stacked(seen), rewards, terminated, truncated, infos
 
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        """Add the info of one environment; values that no array holds together are those of an array of objects."""
+        for key, value in env_info.items():
+            before = vector_infos.get(key)
+            if before is not None and not _alike(before, value):
+                vector_infos[key] = self._as_objects(before, vector_infos[f"_{key}"])
+                vector_infos[key][env_num] = value
+                vector_infos[f"_{key}"][env_num] = True
+            else:
+                vector_infos = super()._add_info(vector_infos, {key: value}, env_num)
+        return vector_infos
+
+    def _as_objects(self, values: Any, present: NDArray[np.bool_]) -> NDArray[Any]:
+        """Return what an info tells of each environment, None where it tells nothing."""
+        objects = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(present):
+            if isinstance(values, dict):
+                objects[i] = {
+                    key: part[i] for key, part in values.items() if f"_{key}" in values and values[f"_{key}"][i]
+                }
+            else:
+                objects[i] = values[i]
+        return objects
+
     def _stacked(self, seen: list[Any]) -> NDArray[Any]:
         """Return observations as one new array [B, ...]."""
         space = self.single_observation_space
@@ -65,3 +106,20 @@ class SideBySide(SyncVectorEnv):
                 f"{self.envs[0]} gave an observation of shape {' and '.join(shapes)}; its space is {space}."
             )
         return stacked
+
+
+def _is_mask(mask: Any, num_envs: int) -> TypeGuard[NDArray[np.bool_]]:
+    return isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and bool(mask.any())
+
+
+def _alike(values: Any, value: Any) -> bool:
+    """Return whether a value goes, as it is, where infos of its name already are."""
+    if isinstance(values, dict) or isinstance(value, dict):
+        return isinstance(values, dict) and isinstance(value, dict)
+    if values.dtype == object:
+        return bool(values.ndim == 1)
+    try:
+        given = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return False
+    return bool(given.shape == values.shape[1:] and np.can_cast(given.dtype, values.dtype, "same_kind"))

@@ -11,6 +11,7 @@ from rlhub_core.actions import NOTHING, KeyMap, keys_of
 from rlhub_core.drawing import Pixels
 from rlhub_core.envs import check_positive
 from rlhub_core.errors import ConfigError
+from rlhub_core.evaluation import told
 from rlhub_core.evaluation import LONGEST_EPISODE
 from rlhub_core.film import Film, check_path, need
 from rlhub_core.playing import Moment, Stage, has_display
@@ -100,6 +101,7 @@ def watch(
         check_path(path)
     with contextlib.ExitStack() as closing:
         stage = closing.enter_context(Stage(subject, env, wrappers, options, values=view == "agent"))
+        closing.enter_context(told([stage.env]))
         key_map = keys_of(stage.env, keys) if human else None
         if screen is None:
             screen = Window() if has_display() and not terminal else Terminal()

@@ -106,3 +106,27 @@ def test_an_observation_of_another_shape_is_told(shape: tuple[int, ...]) -> None
         env.step(np.array([1, 0]))
     with pytest.raises(EnvironmentContractError, match=r"gave an observation of shape"):
         env.step(np.array([1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("tells", "told"),
+    [
+        ([1, 0.5], [1, 0.5]),  # Gymnasium makes this [1, 0]
+        ([1, "a"], [1, "a"]),
+        ([1, None], [1, None]),
+        ([np.zeros(2), np.zeros(3)], [[0, 0], [0, 0, 0]]),
+        ([{"b": 1}, 2], [{"b": 1}, 2]),
+        ([2, {"b": 1}], [2, {"b": 1}]),
+        ([[1], [1, 2]], [[1], [1, 2]]),
+    ],
+)
+def test_infos_that_are_not_alike_are_kept_as_they_are(tells: list[Any], told: list[Any]) -> None:
+    class Telling(Room):
+        def step(self, action: Any) -> Any:
+            return *super().step(action)[:4], {"a": tells[int(action)]}
+
+    env = SideBySide([lambda: Telling("number")] * 3)
+    env.reset(seed=0)
+    infos = env.step(np.array([0, 1, 0]))[-1]
+    assert [one.tolist() if isinstance(one, np.ndarray) else one for one in infos["a"]] == [*told, told[0]]
+    assert infos["_a"].tolist() == [True] * 3

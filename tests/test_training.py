@@ -212,6 +212,33 @@ class Doubled(gymnasium.RewardWrapper[Any, Any]):
         return 2.0 * float(reward)
 
 
+def test_a_live_wrapper_of_a_script_is_the_one_that_is_imported_from_it() -> None:
+    class Same(gymnasium.Wrapper[Any, Any, Any, Any]):
+        """As a script has it, and as it is imported from there."""
+
+    Same.__module__, Same.__qualname__ = "__main__", "Same"
+    run = rlhub.train("toy/random", "CartPole-v1", steps=20, wrappers=[Same])
+    Same.__module__, Same.__qualname__ = "script", "Same"
+    assert rlhub.load(run.folder, wrappers=[Same]).steps == 20
+    Same.__qualname__ = "Other"
+    with pytest.raises(RunError, match=r"The recipe has no object:script.Other"):
+        rlhub.load(run.folder, wrappers=[Same])
+
+
+def test_wrappers_that_wrap_nothing_are_refused() -> None:
+    with pytest.raises(rlhub.EnvironmentContractError, match=r"nothing returned None, which is no gymnasium\.Env"):
+        rlhub.make("CartPole-v1", wrappers=[nothing])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="wrappers must be a list, such as"):
+        rlhub.make("CartPole-v1", wrappers="core/one")
+    several = gymnasium.make_vec("CartPole-v1", 2)
+    with pytest.raises(ConfigError, match="Wrappers are for single environments"):
+        rlhub.make_vec(several, num_envs=2, wrappers=[gymnasium.Wrapper])
+
+
+def nothing(env: Any) -> None:
+    """A wrapper whose author forgot to return it."""
+
+
 def test_a_live_wrapper_is_asked_for_again_to_resume_and_to_load() -> None:
     whole = rlhub.train("toy/random", ConstantValue, steps=50, folder="run", wrappers=[Doubled])
     with pytest.raises(RunError, match="pass them again: env=ConstantValue"):

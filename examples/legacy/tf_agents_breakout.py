@@ -69,11 +69,12 @@ def main() -> None:
         steps=steps,
         config={} if arguments.as_printed else SOONER,
         seed=arguments.seed,
-        callbacks=[f"core/evaluate:every={max(1, steps // 10)},episodes=5,keep_best=true"],
+        callbacks=[f"core/evaluate:every={max(200, steps // 10)},episodes=5,keep_best=true"],
     )
     # a young Q-network's greedy play swings from one evaluation to the next, down to 0: the best of ten is kept
     best = rlhub.load(run.folder, step="best", wrappers=[AtariPreprocessingWithAutoFire])
-    score = rlhub.evaluate(best, episodes=arguments.games, seed=1)
+    # without idle steps at the start every greedy game would be the same one
+    score = rlhub.evaluate(best, episodes=arguments.games, seed=1, noop_max=30)
     print(f"Greedy, after {best.steps:,} of {run.steps:,} steps: return {score}. {run.folder}")
 
 

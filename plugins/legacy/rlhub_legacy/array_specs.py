@@ -139,8 +139,8 @@ def _leaf_space(spec: Any, fault: Fault, action: bool) -> Space[Any]:
     if dtype.kind == "f":
         return spaces.Box(low, high, shape, dtype.type)
     choices = [int(highest) - int(lowest) + 1 for lowest, highest in zip(low.flat, high.flat, strict=True)]
-    if action and not (_told_bounds(spec) and choices and max(choices) < 2**63):
-        raise fault(spec, "integer actions with a minimum and a maximum")
+    if action and not (_told_bounds(spec) and choices and max(choices) < 2**31):
+        raise fault(spec, "integer actions with a minimum and a maximum, fewer than 2**31")
     one = len(choices) == 1 and (action or not shape)
     if one and (action or choices[0] <= MOST_CHOICES):
         return spaces.Discrete(choices[0], start=int(low.flat[0]))
@@ -217,7 +217,10 @@ def observed(spec: Any, space: Space[Any], value: Any, fault: Fault) -> Any:
     if dtype.kind != "f" and array.dtype != dtype and not np.array_equal(cast, array):
         raise fault(array, f"an observation of type {dtype}, as its specification says; not all of it fits")
     if isinstance(space, spaces.Discrete):
-        return np.int64(cast)
+        choice = np.int64(cast)
+        if not space.contains(choice):  # at every step: as an index, -1 would silently be the last
+            raise fault(value, f"an observation of {squeezed(space)}")
+        return choice
     return cast.astype(np.int8) if isinstance(space, spaces.MultiBinary) else cast
 
 

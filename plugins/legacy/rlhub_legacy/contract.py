@@ -10,6 +10,8 @@ import numpy as np
 
 from rlhub_legacy.faults import wrong
 
+_DEEP = 20  # wrappers around each other
+
 
 def number(theirs: Any, call: str, value: Any) -> float:
     """Return a reward as a float; EnvironmentContractError where it is no number."""
@@ -39,3 +41,27 @@ def info_of(theirs: Any, call: str, value: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return the one number in an array as Python's own."""
     return value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
+
+
+def limited(theirs: Any) -> bool:
+    """Return whether a time limit's wrapper, theirs or one that theirs wraps as `env`, has reached its limit.
+
+    Gym's did not tell a cut from an end until 0.12, and who wraps one often does not hand on what it tells.
+    """
+    for _ in range(_DEEP):
+        limit, elapsed = getattr(theirs, "_max_episode_steps", None), getattr(theirs, "_elapsed_steps", None)
+        theirs = next((getattr(theirs, name) for name in ("env", "gym") if hasattr(theirs, name)), None)
+        if theirs is None:
+            return False
+        most = steps(limit)
+        if most is not None and isinstance(elapsed, int | np.integer) and elapsed >= most:
+            return True
+    return False
+
+
+def steps(limit: Any) -> int | None:
+    """Return a limit of steps as a whole number, or None where there is none."""
+    plain = _plain(limit)
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not 0 < plain < math.inf:
+        return None
+    return math.ceil(plain)

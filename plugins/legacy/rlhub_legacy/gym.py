@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from rlhub_core import ConfigError, EnvironmentContractError
-from rlhub_legacy.contract import flag, info_of, number
+from rlhub_legacy.contract import flag, info_of, limited, number, steps
 from rlhub_legacy.faults import described, wrong
 from rlhub_legacy.randomness import OwnRandomness, takes_argument
 from rlhub_legacy.spaces import Space, Unfit, fitted, space_of
@@ -41,7 +42,8 @@ class OldGym(gymnasium.Env[Any, Any]):
 
     `done` is a termination unless `info["TimeLimit.truncated"]` says that the episode was cut off. At the step number
     `_max_episode_steps`, where theirs has one, an episode that goes on is truncated; one that ends there has ended by
-    itself, except in a time limit's wrapper that does not tell the two apart, as Gym's did until 0.12.
+    itself, except in a time limit's wrapper that does not tell the two apart, as Gym's did until 0.12, or around one,
+    Gymnasium's among them.
 
     A seed is passed to their `seed`, and given to every generator that they hold and to the global ones, which are
     theirs alone while a method of theirs runs.
@@ -70,6 +72,7 @@ class OldGym(gymnasium.Env[Any, Any]):
         self._randomness = OwnRandomness(theirs)
         self._seeded = False
         self._steps = -1  # of the running episode; before the first there is none
+        self._late = False  # had a limit within been reached before the newest step? Then it cut nothing
         self._looks = 2  # observations still to be compared with their space's bounds
         self.metadata, self.render_mode = _metadata(theirs, render_mode)
         self.action_space = self._space("action_space", action_space) or _action_space(theirs)
@@ -82,7 +85,7 @@ class OldGym(gymnasium.Env[Any, Any]):
             self._randomness.seed(int(self.np_random.integers(2**31)) if seed is None else seed)
             self._seeded = True
         with self._randomness():
-            got = self.theirs.reset()
+            got = _method(self.theirs, "reset")()
         observation, info = self._first(got)
         self._steps = 0
         return observation, info
@@ -92,8 +95,9 @@ class OldGym(gymnasium.Env[Any, Any]):
         if self._steps < 0:
             raise ResetNeeded("There is no episode to step in: call reset() first.")
         call = f"step({_short(action)})"
+        self._late = limited(self.theirs)
         with self._randomness():
-            got = self.theirs.step(_as_theirs(action))
+            got = _method(self.theirs, "step")(_as_theirs(action))
         self._steps += 1
         step = self._told_apart(got, call)
         observation = self._observation(step.observation, call)
@@ -105,13 +109,12 @@ class OldGym(gymnasium.Env[Any, Any]):
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing: adapt the environment with render_mode='rgb_array'.")
             return None
-        takes_mode = takes_argument(self.theirs.render)
-        by_name = takes_mode and "mode" in signature(self.theirs.render).parameters
+        render = _method(self.theirs, "render")
+        takes_mode = takes_argument(render)
+        by_name = takes_mode and "mode" in signature(render).parameters
+        given, named = ((), {"mode": self.render_mode}) if by_name else ((self.render_mode,) if takes_mode else (), {})
         with self._randomness():
-            if by_name:
-                got = self.theirs.render(mode=self.render_mode)
-            else:
-                got = self.theirs.render(self.render_mode) if takes_mode else self.theirs.render()
+            got = render(*given, **named)
         if self.render_mode != "rgb_array":
             return got
         picture = np.asarray(got)
@@ -122,22 +125,25 @@ class OldGym(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Close theirs, where it can be closed."""
-        close = getattr(self.theirs, "close", None)
-        if callable(close):
+        close = _method(self.theirs, "close")
+        if close is not None:
             close()
 
     def _space(self, name: str, given: Any) -> Space | None:
         theirs = getattr(self.theirs, name, None) if given is None else given
-        return None if theirs is None else space_of(theirs, f"{type(self.theirs).__qualname__}.{name}")
+        if theirs is None:
+            return None
+        space = space_of(theirs, f"{type(self.theirs).__qualname__}.{name}")
+        return deepcopy(space) if space is theirs else space  # theirs may draw from its own, and others from this
 
     def _seen_space(self) -> Space:
         """Return the observation space that the first two observations suggest."""
         self._randomness.seed(0)
         with self._randomness():
-            first = self.theirs.reset()
+            first = _method(self.theirs, "reset")()
             first = first[0] if _with_info(first) else first
             action = _as_theirs(self.action_space.sample())
-            stepped = self.theirs.step(action)
+            stepped = _method(self.theirs, "step")(action)
         second = stepped[0] if isinstance(stepped, tuple | list) and stepped else None
         space = _suggested(self.theirs, first)
         try:
@@ -178,14 +184,13 @@ class OldGym(gymnasium.Env[Any, Any]):
         """Return whether an episode that is done was cut off."""
         if isinstance(info, Mapping) and CUT_OFF in info:
             return bool(info[CUT_OFF])
-        return hasattr(self.theirs, "_elapsed_steps") and hasattr(self.theirs, "env") and self._at_limit()
+        waits = hasattr(self.theirs, "_elapsed_steps") and hasattr(self.theirs, "env")
+        return (limited(self.theirs) and not self._late) or (waits and self._at_limit())
 
     def _at_limit(self) -> bool:
         """Return whether the episode is as long as theirs allows; read anew, for scripts changed it at will."""
-        limit = getattr(self.theirs, "_max_episode_steps", None)
-        if not isinstance(limit, int | np.integer) or isinstance(limit, bool):
-            return False
-        return bool(0 < limit <= self._steps)
+        limit = steps(getattr(self.theirs, "_max_episode_steps", None))
+        return limit is not None and limit <= self._steps
 
     def _observation(self, value: Any, call: str) -> Any:
         try:
@@ -203,19 +208,25 @@ class OldGym(gymnasium.Env[Any, Any]):
         return observation
 
 
+def _method(theirs: Any, name: str) -> Any:
+    """Return a method by its name, or with the underscore that classes of Gym before 0.9.6 gave it; None: no such."""
+    found = (getattr(theirs, each, None) for each in (name, f"_{name}"))
+    return next(filter(callable, found), None)
+
+
 def _metadata(theirs: Any, render_mode: str | None) -> tuple[dict[str, Any], str | None]:
     """Return metadata under the names of today, and the render mode."""
     old = getattr(theirs, "metadata", None)
     old = old if isinstance(old, Mapping) else {}
     named = old.get("render_modes", old.get("render.modes")) or []
     named = [named] if isinstance(named, str) else [str(mode) for mode in named]
-    if render_mode is not None and not callable(getattr(theirs, "render", None)):
+    if render_mode is not None and _method(theirs, "render") is None:
         raise ConfigError(f"{type(theirs).__qualname__} has no render(), so render_mode={render_mode!r} is nothing.")
     if render_mode is not None and named and render_mode not in named:
         raise ConfigError(f"{type(theirs).__qualname__} has no render mode {render_mode!r}. It has: {named}.")
     modes = named or [render_mode] if render_mode else named
     frames = old.get("render_fps", old.get("video.frames_per_second", 30))
-    chosen = render_mode or ("rgb_array" if "rgb_array" in modes and hasattr(theirs, "render") else None)
+    chosen = render_mode or ("rgb_array" if "rgb_array" in modes and _method(theirs, "render") else None)
     return {"render_modes": modes, "render_fps": frames}, chosen
 
 

@@ -25,6 +25,7 @@ def rlhub_adapters() -> Iterator[AdapterSpec]:
         "gym:OldGym",
         "environments of OpenAI Gym before 0.26 and of rlmodels",
         methods=("reset", "step"),
+        underscored=True,
         without=(
             "action_spec",  # dm_env, TF-Agents
             ("action_shape", "state_shape", "sample"),  # ReNom
@@ -98,6 +99,17 @@ def rlhub_callbacks() -> Iterator[CallbackSpec]:
     )
 
 
+_NOTHING = object()
+
+
+def _seen(thing: object, name: str) -> object:
+    """Return an attribute; a foreign object may raise whatever it likes when it is looked at."""
+    try:
+        return getattr(thing, name, _NOTHING)
+    except Exception:
+        return _NOTHING
+
+
 def _dialect(
     name: str,
     target: str,
@@ -106,20 +118,27 @@ def _dialect(
     methods: Sequence[str],
     attributes: Sequence[str] = (),
     without: Sequence[str | tuple[str, ...]] = (),
+    underscored: bool = False,
 ) -> AdapterSpec:
     """Return the adapter of objects that have all the methods and attributes, and nothing that tells another dialect.
 
-    What does is an attribute, or several together.
+    What does is an attribute, or several together. Where `underscored`, `_step` will do for `step`. An attribute that
+    cannot be looked at is none.
     """
     others = [(names,) if isinstance(names, str) else names for names in without]
 
     def lacks(thing: object) -> list[str]:
-        if isinstance(thing, type):
-            return ["an object, not a class"]
-        missing = [f"{method}()" for method in methods if not callable(getattr(thing, method, None))]
+        missing = [
+            f"{method}()"
+            for method in methods
+            if not any(callable(getattr(thing, name, None)) for name in names(method))
+        ]
         return missing + [attribute for attribute in attributes if not hasattr(thing, attribute)]
 
+    def names(method: str) -> tuple[str, ...]:
+        return (method, f"_{method}") if underscored else (method,)
+
     def matches(thing: object) -> bool:
-        return not lacks(thing) and not any(all(hasattr(thing, name) for name in names) for names in others)
+        return not lacks(thing) and not any(all(_seen(thing, name) is not _NOTHING for name in each) for each in others)
 
     return AdapterSpec(f"legacy/{name}", f"rlhub_legacy.{target}", matches, description, lacks=lacks)

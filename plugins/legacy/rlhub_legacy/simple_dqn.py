@@ -16,7 +16,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from rlhub_core import Actor, ConfigError, EnvironmentContractError, SpaceError
-from rlhub_legacy.contract import flag, number
+from rlhub_legacy.contract import flag, limited, number
 from rlhub_legacy.faults import described, wrong
 from rlhub_legacy.randomness import OwnRandomness
 from rlhub_legacy.screens import NoScreen, Screen, coloured, grey
@@ -99,10 +99,11 @@ class SimpleDQN(gymnasium.Env[Screen, np.int64]):
         if not self._playing:
             raise ResetNeeded("There is no game to act in: call reset() first.")
         call = f"act({int(action)})"
+        late = limited(self.theirs)
         with self._randomness():
             reward = number(self.theirs, call, self.theirs.act(int(action)))
             over = flag(self.theirs, "isTerminal()", self.theirs.isTerminal())
-        cut = over and self._cut_off()
+        cut = over and self._cut_off(late)
         self._look()
         return np.array(self._screens), reward, over and not cut, cut, {}
 
@@ -149,10 +150,14 @@ class SimpleDQN(gymnasium.Env[Screen, np.int64]):
         except NoScreen as error:
             raise wrong(self.theirs, "getScreen()", screen, str(error)) from None
 
-    def _cut_off(self) -> bool:
-        """Return whether a game that is over was cut off, which only `GymEnvironment` tells."""
+    def _cut_off(self, late: bool) -> bool:
+        """Return whether a game that is over was cut off: as `isTruncated` tells, else by a time limit within.
+
+        Args:
+            late: whether the limit had been reached before, and nobody minded.
+        """
         tell = getattr(self.theirs, "isTruncated", None)
-        return callable(tell) and flag(self.theirs, "isTruncated()", tell())
+        return flag(self.theirs, "isTruncated()", tell()) if callable(tell) else limited(self.theirs) and not late
 
 
 class GymEnvironment:
@@ -196,6 +201,10 @@ class GymEnvironment:
     def numActions(self) -> int:
         """Return how many actions there are."""
         return int(self.gym.action_space.n)  # type: ignore[attr-defined]
+
+    def seed(self, seed: int) -> None:
+        """Seed the next restart that begins a game."""
+        self._seed = seed
 
     def setMode(self, mode: Mode) -> None:
         """Let a lost life be terminal ("train") or not ("test")."""

@@ -61,11 +61,26 @@ def _ranges(theirs: Any, _: str) -> Space:
 
 
 def _box(theirs: Any, _: str) -> Space:
-    dtype = np.dtype(getattr(theirs, "dtype", None) or np.float32)
+    dtype = np.dtype(getattr(theirs, "dtype", None) or _guessed(theirs.low, theirs.high))
     shape = getattr(theirs, "shape", None)
     shape = np.broadcast(theirs.low, theirs.high).shape if shape is None else tuple(shape)
-    low, high = (np.broadcast_to(np.asarray(bound).astype(dtype), shape) for bound in (theirs.low, theirs.high))
+    low, high = (np.broadcast_to(_bound(bound, dtype), shape) for bound in (theirs.low, theirs.high))
     return spaces.Box(low.copy(), high.copy(), shape, dtype.type)
+
+
+def _guessed(low: Any, high: Any) -> type[np.generic]:
+    """Return the type of a Box before 2018, which had none: as Gym told it afterwards, bytes where all fits them."""
+    return np.uint8 if np.all(np.equal(low, 0)) and np.all(np.equal(high, 255)) else np.float32
+
+
+def _bound(bound: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a bound in a type; of whole numbers, which know no infinity, the least or the greatest instead."""
+    array = np.asarray(bound)
+    if dtype.kind in "iu" and array.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        finite = np.nan_to_num(array, posinf=0, neginf=0).astype(dtype)
+        return np.where(np.isfinite(array), finite, np.where(array > 0, limits.max, limits.min)).astype(dtype)
+    return array.astype(dtype)
 
 
 def _discrete(theirs: Any, _: str) -> Space:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
@@ -14,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from rlhub_core import EnvironmentContractError
 from rlhub_legacy.array_specs import Fault, acted, observed, space_of
 from rlhub_legacy.faults import described, wrong
-from rlhub_legacy.randomness import OwnRandomness
+from rlhub_legacy.randomness import OwnRandomness, parameters_of
 
 TIME_STEP = "a time step: step_type, reward, discount, observation"
 
@@ -82,12 +81,8 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, theirs: Any, *, render_mode: Literal["rgb_array", "auto"] | None = "auto") -> None:
-        if isinstance(theirs, type):
-            raise EnvironmentContractError(
-                f"{theirs.__qualname__} is a class: adapt an object, {theirs.__qualname__}(…)."
-            )
         self.theirs = theirs
-        self._randomness = OwnRandomness(theirs, seed_method=False)
+        self._randomness = OwnRandomness(theirs)
         renders = callable(self._renderer())
         self.metadata = {"render_modes": ["rgb_array"] if renders else []}
         self.render_mode = ("rgb_array" if renders else None) if render_mode == "auto" else render_mode
@@ -150,7 +145,7 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
         """Return what their environment renders, uint8 [height, width, 3].
 
         Raises:
-            EnvironmentContractError: where it cannot render after all.
+            EnvironmentContractError: where it cannot render after all, or returns something else.
         """
         renderer = self._renderer()
         if self.render_mode is None or renderer is None:
@@ -158,10 +153,14 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
             return None
         with self._randomness():
             try:
-                return self._pixels(renderer)
+                pixels = self._pixels(renderer)
             except NotImplementedError as error:
                 name = type(self.theirs).__qualname__
                 raise EnvironmentContractError(f"{name}.render() is not implemented; nothing can be shown.") from error
+        array = np.asarray(pixels)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+            raise self._fault("render")(pixels, "uint8 pixels of shape (height, width, 3)")
+        return array.copy()  # of what they may draw on again
 
     def close(self) -> None:
         """Close their environment, if it can be."""
@@ -177,7 +176,7 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
         return getattr(self.theirs, "render", None)
 
     def _pixels(self, renderer: Any) -> Any:
-        return renderer()
+        return renderer(mode="rgb_array") if "mode" in parameters_of(renderer) else renderer()
 
     def _info(self) -> dict[str, Any]:
         return {}
@@ -192,10 +191,6 @@ class TimeStepEnv(gymnasium.Env[Any, Any]):
 
     def _seed(self, seed: int) -> None:
         self._randomness.seed(seed)
-        method = getattr(self.theirs, "seed", None)
-        if callable(method):
-            with self._randomness(), contextlib.suppress(NotImplementedError):  # TF-Agents' way to say: no seed
-                method(seed % 2**31)
 
     # reading
 

@@ -270,7 +270,11 @@ def test_an_observation_that_is_not_as_specified(spec: Any, value: Any, said: st
     [
         ("action", 3, "Scripted.action_spec() returned 3 (int); expected a specification with shape and dtype, or a"),
         ("observation", {}, "expected a specification with shape and dtype, or a dict, tuple or list of them."),
-        ("action", specs.Array((), np.int32), "expected integer actions with a minimum and a maximum."),
+        (
+            "action",
+            specs.Array((), np.int32),
+            "integer actions with a minimum and a maximum, fewer than 2**31.",
+        ),
         ("observation", specs.Array((), "U9"), "expected specifications of numbers; an array of type <U9 is none"),
         (
             "observation",
@@ -299,9 +303,10 @@ def test_a_specification_that_is_none(which: str, spec: Any, said: str) -> None:
 
 def test_what_is_no_environment_is_told_what_it_lacks() -> None:
     with pytest.raises(
-        rlhub.EnvironmentContractError, match=r"legacy/dm_env looked for action_spec\(\), observation_spec"
+        rlhub.EnvironmentContractError,
+        match=r"legacy/dm_env looked for action_spec\(\), observation_spec\(\), st",
     ):
-        rlhub.adapt(SimpleNamespace(reset=print, step=print))
+        rlhub.adapt(SimpleNamespace(reset=print))
 
 
 def test_it_is_resumed_exactly() -> None:
@@ -339,8 +344,8 @@ def test_it_renders_by_itself_or_by_its_physics_and_is_closed(tmp_path: Path) ->
     env.close()
     assert theirs.closed == 1
     by_physics = Line()
-    by_physics.physics = SimpleNamespace(render=lambda: "pixels")  # type: ignore[attr-defined]
-    assert rlhub.adapt(by_physics).render() == "pixels"
+    by_physics.physics = SimpleNamespace(render=lambda: np.ones((4, 5, 3), np.uint8))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(rlhub.adapt(by_physics).render(), np.ones((4, 5, 3)))  # type: ignore[arg-type]
     video = rlhub.record(
         lambda observations, first: np.ones(len(first), np.int64), tmp_path / "a.gif", Shown, max_steps=9
     )
@@ -413,3 +418,70 @@ def test_a_class_on_it_needs_the_four_methods() -> None:
         rlhub.adapt(Empty())
     with pytest.raises(TypeError, match=r"Environment\(env\) needs a Gymnasium environment"):
         dm_env.Environment()
+
+
+@pytest.mark.parametrize(("place", "said"), [(4, "returned 4 (int)"), (-1, "returned -1 (int)")])
+def test_a_choice_out_of_bounds_is_told_at_every_step(place: int, said: str) -> None:
+    steps = [dm_env.restart(0), dm_env.transition(0, 1), dm_env.transition(0, place)]
+    env = rlhub.adapt(Scripted(*steps, observation=specs.DiscreteArray(4)))
+    env.reset()
+    env.step(0)
+    with pytest.raises(rlhub.EnvironmentContractError) as caught:
+        env.step(1)
+    assert said in str(caught.value)
+    assert "expected an observation of Discrete(4)" in str(caught.value)
+
+
+def test_a_seed_method_without_argument_makes_generators_that_are_seeded() -> None:
+    class Reseeding(Line):
+        def seed(self) -> None:  # type: ignore[override]
+            self._rng = np.random.RandomState()
+
+    check_exact_restore(Reseeding)
+
+
+def test_integers_without_bounds_are_no_actions() -> None:
+    with pytest.raises(rlhub.EnvironmentContractError, match="integer actions with a minimum and a maximum"):
+        rlhub.adapt(Scripted(action=specs.BoundedArray((), np.int32)))
+
+
+def test_a_render_in_the_manner_of_gym_is_asked_for_pixels() -> None:
+    class Shown(Line):
+        screen = np.zeros((2, 3, 3), np.uint8)
+
+        def render(self, mode: str = "human") -> Any:
+            return self.screen if mode == "rgb_array" else None
+
+    env = rlhub.adapt(Shown())
+    shown: Any = env.render()
+    Shown.screen += 1
+    assert shown.sum() == 0, "a copy"
+
+    class Window(Line):
+        def render(self) -> Any:
+            return None
+
+    with pytest.raises(rlhub.EnvironmentContractError, match=r"Window.render\(\) returned None; expected uint8 pixels"):
+        rlhub.adapt(Window()).render()
+
+
+def test_an_attribute_that_raises_is_told() -> None:
+    class Raising(Line):
+        @property
+        def observation_spec(self) -> Any:
+            raise RuntimeError("no display")
+
+    with pytest.raises(rlhub.EnvironmentContractError, match="one of which raises RuntimeError: no display"):
+        rlhub.adapt(Raising())
+
+
+@pytest.mark.parametrize("discount", [0.0, 1.5, -1, float("nan")])
+def test_a_discount_under_which_a_truncation_would_be_lost_is_refused(discount: float) -> None:
+    with pytest.raises(rlhub.ConfigError, match="discount must be above 0 and at most 1"):
+        dm_env.Environment(gymnasium.make("CartPole-v1"), discount=discount)
+
+
+def test_names_are_in_the_modules_they_are_in_there() -> None:
+    from rlhub_legacy.dm_env.specs import BoundedArray
+
+    assert BoundedArray is specs.BoundedArray

@@ -223,6 +223,132 @@ def test_a_wrapper_that_does_not_tell_its_cut_made_it() -> None:
     assert lasting(3, ends_at=2, wrapper=True)[-1] == (True, False)
 
 
+class Limit:
+    """Gym's time limit until 0.12: it ends an episode and does not say that it did."""
+
+    def __init__(self, env: Any, limit: int) -> None:
+        self.env, self._max_episode_steps, self._elapsed_steps = env, limit, 0
+
+    def reset(self) -> Any:
+        self._elapsed_steps = 0
+        return self.env.reset()
+
+    def step(self, action: int) -> Any:
+        observation, reward, done, _ = self.env.step(action)
+        self._elapsed_steps += 1
+        return observation, reward, done or self._elapsed_steps >= self._max_episode_steps, {}
+
+
+class Twice:
+    """Takes each action twice, hands on nothing but what it must."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    def reset(self) -> Any:
+        return self.env.reset()
+
+    def step(self, action: int) -> Any:
+        self.env.step(action)
+        return self.env.step(action)
+
+
+def test_a_cut_by_a_limit_deep_within_is_told_from_an_end() -> None:
+    for limit, flags in ((4, (False, True)), (90, (True, False))):
+        theirs = Twice(Limit(returning(step=([0.0, 0.0], 1.0, limit == 90, {})), limit))
+        env = begun(theirs, observation_space=Old().observation_space, action_space=Old().action_space)
+        if limit == 4:
+            assert env.step(0)[2:4] == (False, False)
+        assert env.step(0)[2:4] == flags
+
+
+def test_a_cut_by_gymnasiums_limit_within_is_not_lost() -> None:
+    inner = gymnasium.make("Pendulum-v1", max_episode_steps=2)
+
+    def step(action: Any) -> Any:
+        state, reward, terminated, truncated, info = inner.step(action)
+        return state, reward, terminated or truncated, info
+
+    theirs = SimpleNamespace(env=inner, reset=lambda: inner.reset()[0], step=step)
+    env = begun(theirs, observation_space=inner.observation_space, action_space=inner.action_space)
+    assert [env.step([0.0])[2:4] for _ in range(2)] == [(False, False), (False, True)]
+
+
+def test_who_ignores_the_limit_within_is_not_cut_by_it() -> None:
+    inner = gymnasium.make("CartPole-v1", max_episode_steps=2)
+    theirs = SimpleNamespace(env=inner, reset=lambda: inner.reset()[0])
+    theirs.step = lambda action: (lambda seen: (seen[0], seen[1], seen[2], {}))(inner.step(action))
+    env, flags = begun(theirs, observation_space=inner.observation_space, action_space=inner.action_space), []
+    while not flags or not any(flags[-1]):
+        flags.append(env.step(1)[2:4])
+    assert len(flags) > 5
+    assert flags[-1] == (True, False)
+
+
+def test_a_limit_may_be_a_float() -> None:
+    env = begun(returning(_max_episode_steps=2.0))
+    assert [env.step(0)[3] for _ in range(2)] == [False, True]
+    for none in (0, -1, np.inf, np.nan, None, "9", True):
+        assert not any(begun(returning(_max_episode_steps=none)).step(0)[2:4])
+
+
+class Underscored:
+    """As classes were written for Gym before 0.9.6, whose own methods called these."""
+
+    metadata = {"render.modes": ["rgb_array"]}
+    observation_space, action_space = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(2)
+
+    def _seed(self, seed: int | None = None) -> None:
+        self.np_random = np.random.RandomState(seed)
+
+    def _reset(self) -> Any:
+        return self.np_random.uniform(-1, 1, 2)
+
+    def _step(self, action: int) -> Any:
+        return self.np_random.uniform(-1, 1, 2), 1.0, self.np_random.rand() < 0.2, {}
+
+    def _render(self, mode: str = "human", close: bool = False) -> Any:
+        return np.full((2, 2, 3), mode == "rgb_array", np.uint8)
+
+    def _close(self) -> None:
+        self.closed = True
+
+
+def test_methods_with_an_underscore_are_those_of_the_first_years() -> None:
+    check_exact_restore(Underscored)
+    env = begun(Underscored())
+    assert env.render().min() == 1
+    env.close()
+    assert env.theirs.closed
+
+
+def test_what_is_drawn_from_spaces_comes_back_exactly_and_is_not_ours() -> None:
+    class Sampling(Old):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = spaces.Box(-1.0, 1.0, (2,))
+
+        def reset(self) -> Any:
+            return self.observation_space.sample()
+
+        def step(self, action: int) -> Any:
+            return self.observation_space.sample(), 1.0, False, {}
+
+    check_exact_restore(Sampling)
+    env, other = begun(Sampling()), begun(Sampling())
+    env.observation_space.sample()
+    np.testing.assert_array_equal(env.step(0)[0], other.step(0)[0])
+
+
+def test_a_property_that_raises_is_no_sign_of_another_dialect() -> None:
+    class Raising(Old):
+        @property
+        def action_shape(self) -> Any:
+            raise RuntimeError("not built yet")
+
+    assert rlhub.adapt(Raising()).reset(seed=0)[0].shape == (2,)
+
+
 def test_the_limit_is_read_anew() -> None:
     theirs = Old()
     env = begun(theirs)
@@ -328,7 +454,7 @@ def test_metadata_of_any_kind_are_read(metadata: Any, modes: list[str]) -> None:
 
 
 def test_a_class_is_made_and_not_adapted() -> None:
-    with pytest.raises(rlhub.EnvironmentContractError, match="legacy/gym looked for an object, not a class"):
+    with pytest.raises(rlhub.EnvironmentContractError, match=r" is a class: adapt an object, "):
         rlhub.adapt(Old)
     assert isinstance(rlhub.make(Old).theirs, Old)  # type: ignore[attr-defined]
 

@@ -151,6 +151,56 @@ def test_what_is_remembered_is_recalled_as_it_was() -> None:
     assert repr(thing.numbers) == repr(numbers)
 
 
+def test_names_of_one_thing_stay_names_of_one_thing() -> None:
+    class Board(Plain):
+        state_shape = (3, 3)
+
+        def __init__(self) -> None:
+            self.board, self.games = np.zeros((5, 5)), 0
+            self.middle, self.turned = self.board[1:4, 1:4], self.board[::-1]
+            self.place: dict[str, Any] = {"games": []}
+            self.place["self"], self.past = self.place, self.place["games"]
+
+        def reset(self) -> Any:
+            self.games += 1
+            self.past.append(self.games)
+            self.board[:] = len(self.place["self"]["games"])
+            return self.middle
+
+        def step(self, action: Any) -> Any:
+            self.turned[2, 2] += action
+            return self.middle, 1.0, np.random.random() < 0.1
+
+    check_exact_restore(Board)
+
+
+def test_slots_are_attributes() -> None:
+    class Slotted:
+        __slots__ = ("games", "later", "rng")
+        action_shape, state_shape = 2, 1
+
+        def __init__(self) -> None:
+            self.rng, self.games = np.random.RandomState(), 0
+
+        def reset(self) -> Any:
+            self.games += 1
+            return self.rng.rand(1) * self.games
+
+        def step(self, action: Any) -> Any:
+            return self.rng.rand(1) * self.games, 1, self.rng.rand() < 0.1
+
+        def sample(self) -> Any:
+            return np.random.randint(2)
+
+    check_exact_restore(Slotted)
+    env = rlhub.adapt(Slotted())
+    theirs: Any = env.unwrapped.theirs  # type: ignore[attr-defined]
+    env.reset(seed=1)
+    carried, theirs.later = env.unwrapped.carried, 3  # type: ignore[attr-defined]
+    recall(theirs, carried["memory"])
+    assert not hasattr(theirs, "later")
+
+
 # what it says of itself
 
 
@@ -195,6 +245,13 @@ def test_spaces_that_only_a_user_can_know_are_said() -> None:
         rlhub.adapt(Plain(), observation_space=Box(-9, 9, (3,)))
 
 
+def test_a_state_is_one_of_some_where_its_space_says_so() -> None:
+    env = rlhub.adapt(made(state_shape=1, observation_space=Discrete(5), first=[3], result=(np.array([4.0]), 0, False)))
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation)
+    assert (observation, env.step(0)[0]) == (3, 4)
+
+
 def test_bytes_stay_bytes() -> None:
     env = rlhub.adapt(made(first=np.array([0, 255], np.uint8), result=(np.array([1, 2], np.uint8), True, 0)))
     assert env.observation_space == Box(0, 255, (2,), np.uint8)
@@ -210,6 +267,30 @@ def test_what_is_cut_off_is_no_termination() -> None:
     env = rlhub.adapt(made(result=(np.zeros(2), 0.0, True), truncated=True))
     env.reset(seed=0)
     assert env.step(0)[2:4] == (False, True)
+
+
+@pytest.mark.parametrize("flag", [True, np.True_, 1])
+def test_a_flag_cuts_an_episode_off_and_is_over_with_it(flag: Any) -> None:
+    class Limited(Plain):
+        games = 0
+
+        def reset(self) -> Any:
+            self.games += 1
+            return super().reset()
+
+        def step(self, action: Any) -> Any:
+            if self.games == 2:
+                self.truncated = flag
+            return np.zeros(2), 0.0, action == 1
+
+    theirs = Limited()
+    env = rlhub.adapt(theirs)
+    theirs.games = 1
+    ends = []
+    for action in (0, 1, 1):
+        env.reset(seed=0)
+        ends.append(env.step(action)[2:4])
+    assert ends == [(False, True), (True, False), (True, False)]
 
 
 # what is wrong is told at the first call
@@ -311,6 +392,16 @@ def test_shapes_may_be_passed_and_those_of_the_class_win() -> None:
     assert Line().action_shape == (2,)
     assert Stated((9,)).action_shape == (2,)
     check_exact_restore(Line)
+
+
+def test_a_shape_may_be_a_property_or_an_array() -> None:
+    class Said(Line):
+        @property
+        def action_shape(self) -> Any:
+            return (2,)
+
+    assert rlhub.adapt(Said()).action_space == Discrete(2)
+    assert rlhub.adapt(Line(np.array([2]), np.array([1]))).action_space == Discrete(2)
 
 
 @pytest.mark.parametrize("field", ["action_shape", "state_shape"])

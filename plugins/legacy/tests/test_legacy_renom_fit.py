@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from rlhub_legacy import renom
@@ -135,6 +136,41 @@ def test_hooks_follow_their_reset_or_come_before_it_as_in_version_042() -> None:
     assert calls[:9] == ["reset", "reset", "start", "epoch", "reset", "test_start", "reset", "test_close", "epoch"]
 
 
+def test_training_starts_before_its_first_epoch_in_version_042_too() -> None:
+    env = Recorder()
+    fit(env, epoch=1, hook_timing="0.4.2")
+    assert env.hooks() == ["start", *TRAINING, *TEST, "close"]
+    calls = [call for call in env.calls if not call.endswith("step")]
+    assert calls[:6] == ["reset", "reset", "start", "epoch", "reset", "test_start"]
+
+
+def test_what_was_tested_or_trained_begins_anew(tmp_path: Path) -> None:
+    env = rlhub.adapt(Recorder())
+    theirs: Any = env.unwrapped.theirs  # type: ignore[attr-defined]
+
+    def train(name: str) -> list[str]:
+        theirs.calls = []
+        rlhub.train("deep/dqn", env, steps=2, config=SMALL, folder=tmp_path / name, progress=False)
+        hooks: list[str] = theirs.hooks()
+        return hooks
+
+    renom.test(lambda observations, first: np.zeros(len(first), np.int64), env)
+    assert train("tested") == ["start", "epoch", "epoch_step", "epoch_step"]
+    fit(env)
+    assert train("trained") == ["start", "epoch", "epoch_step", "epoch_step"]
+
+
+def test_a_test_that_fails_is_over() -> None:
+    env = Recorder()
+
+    def fails(observations: Any, first: Any) -> Any:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        renom.test(fails, env)
+    assert env.hooks() == ["test_start", "test_close"]
+
+
 def test_hooks_of_every_worker_are_called_once_a_time_step() -> None:
     made: list[Recorder] = []
 
@@ -155,6 +191,28 @@ def test_an_environment_of_its_own_is_tested_in() -> None:
     assert env.hooks() == ["start", *TRAINING, *TRAINING, "close"]
     assert tested.hooks() == ["test_start", "test_epoch_step", "test_close"] * 2
     assert [epoch.test_reward for epoch in renom.epochs(run)] == [1.0, 1.0]
+
+
+def doubled(env: Any) -> Any:
+    """Show every state twice."""
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (6,), np.float32)
+    return gymnasium.wrappers.TransformObservation(env, lambda state: np.concatenate([state, state]), space)
+
+
+def test_an_environment_of_its_own_is_wrapped_as_that_of_training(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"wrappers": [doubled], "folder": tmp_path / "run"}
+    fit([Recorder(), Recorder()], callbacks=[StopAt(4)], **settings)
+    run = renom.resume(
+        tmp_path / "run", [Recorder(), Recorder()], wrappers=[doubled], callbacks=[StopAt(0)], progress=False
+    )
+    assert [epoch.test_reward for epoch in renom.epochs(run)] == [2.0, 2.0]
+    assert renom.test(run, Recorder(5)) == 5.0
+    with pytest.raises(rlhub.SpaceError, match="the environment for tests has Box"):
+        fit([Recorder(), renom.CartPole00()])
+    with pytest.raises(rlhub.SpaceError, match="CartPole00 has Box"):
+        renom.test(fit(Recorder()), renom.CartPole00)
+    with pytest.raises(ConfigError, match="Wrappers are for single environments"):
+        fit([[Recorder(), Recorder()], Recorder()], "deep/a2c", wrappers=[doubled])
 
 
 def test_workers_may_be_a_list_of_objects() -> None:
@@ -399,6 +457,7 @@ RESUMED: dict[str, Any] = {"epoch": 4, "epoch_step": 50, "test_step": 5}
     ("algorithm", "told", "make"),
     [
         ("deep/dqn", {"random_step": 20, "greedy_step": 50}, lambda: Growing(7)),
+        ("deep/dqn", {"hook_timing": "0.4.2"}, lambda: Growing(7)),
         ("deep/dqn", {"random_step": 20}, lambda: [Growing(7), Growing(7)]),
         ("deep/dqn", {}, lambda: Growing),
         ("sb3/dqn", {"random_step": 20}, lambda: Growing(7)),
@@ -507,5 +566,7 @@ def test_terminate_in_plain_training_needs_someone_who_listens(tmp_path: Path) -
     run = rlhub.train("deep/dqn", env, steps=40, config=SMALL, folder=tmp_path / "b", callbacks=["legacy/terminate"])
     assert (run.steps, run.stopped) == (8, "terminate() said so")
     assert env.calls.count("epoch_step") == 5
+    again = rlhub.resume(tmp_path / "b", env=ruled("terminate", 5))
+    assert (again.steps, again.stopped) == (12, "terminate() said so"), "it has said so already"
     with pytest.raises(ConfigError, match="legacy/terminate needs a ReNom environment"):
         rlhub.train("deep/dqn", "CartPole-v1", steps=9, folder=tmp_path / "c", callbacks=["legacy/terminate"])

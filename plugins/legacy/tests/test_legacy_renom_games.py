@@ -160,6 +160,14 @@ def test_an_episode_of_memories_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
     assert (openai_env.Breakout.longest, openai_env.Breakout_ram.action_shape) == (5_000, (4,))
 
 
+@pytest.mark.parametrize("kind", [Breakout, Breakout_ram])
+def test_a_game_that_is_cut_off_is_not_over(kind: Any) -> None:
+    theirs = kind()
+    theirs.env = theirs.game.env = gymnasium.wrappers.TimeLimit(theirs.game.env, 60)
+    assert played(rlhub.adapt(theirs), lambda observation: 0)[-1][1:] == (False, True)
+    assert theirs.begins_anew
+
+
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(RlhubError, match=r"Breakout needs ale_py: pip install 'rlhub-legacy\[atari\]'"):
@@ -169,6 +177,17 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_game_is_recorded_as_pixels(tmp_path: Path) -> None:
     path = rlhub.record(lambda observations, first: np.zeros(len(first), np.int64), tmp_path / "pole.gif", CartPole00)
     assert path.read_bytes().startswith(b"GIF8")
+
+
+def test_a_recording_is_a_test(tmp_path: Path) -> None:
+    theirs = CartPole01("rgb_array")
+    theirs.start = lambda: pytest.fail("that begins a training")  # type: ignore[method-assign]
+    told: list[bool] = []
+    theirs.epoch_step = lambda: told.append(theirs.test_mode)  # type: ignore[method-assign,func-returns-value]
+    rlhub.record(lambda observations, first: np.zeros(len(first), np.int64), tmp_path / "pole.gif", theirs)
+    assert told
+    assert all(told)
+    assert not theirs.test_mode
 
 
 def test_a_test_is_filmed(tmp_path: Path) -> None:

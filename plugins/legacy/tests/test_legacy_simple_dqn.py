@@ -289,6 +289,26 @@ def test_a_cut_is_not_lost_on_the_way_there_and_back() -> None:
     assert env.step(0)[2:4] == (False, True)
 
 
+def test_a_cut_by_gymnasiums_limit_within_a_class_of_ones_own_is_not_lost() -> None:
+    class Own(GymEnvironment):
+        isTruncated: Any = None  # which Simple-DQN's classes had not
+
+    inner = gymnasium.wrappers.TimeLimit(Lives(), 2)
+    env: Any = rlhub.adapt(Own(inner), random_starts=None)
+    env.reset(seed=0)
+    assert [env.step(0)[2:4] for _ in range(2)] == [(False, False), (False, True)]
+
+
+def test_a_reset_has_the_last_word_on_the_seed() -> None:
+    inner = Lives()
+    env = rlhub.adapt(GymEnvironment(inner, seed=5), random_starts=None)
+    seeds = []
+    for seed in (1, 2, 1):
+        env.reset(seed=seed)
+        seeds.append(inner.seed)
+    assert seeds == [1, 2, 1]
+
+
 def test_what_is_no_game_for_simple_dqn_is_refused() -> None:
     with pytest.raises(rlhub.SpaceError, match="actions that are counted"):
         GymEnvironment(gymnasium.make("Pendulum-v1", render_mode="rgb_array"))

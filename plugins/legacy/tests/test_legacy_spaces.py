@@ -31,6 +31,12 @@ class MultiBinary:
         (Like(num_discrete_space=2, low=[0, 1], high=[2, 4]), spaces.MultiDiscrete([3, 4], start=[0, 1])),
         (Like(low=np.zeros(2), high=np.ones(2)), spaces.Box(0, 1, (2,), np.float32)),
         (Like(low=0, high=255, shape=(4, 4), dtype=np.uint8), spaces.Box(0, 255, (4, 4), np.uint8)),
+        (Like(low=0, high=255, shape=(4, 4)), spaces.Box(0, 255, (4, 4), np.uint8)),  # before Box had a dtype
+        (Like(low=0, high=254, shape=(4,)), spaces.Box(0, 254, (4,), np.float32)),
+        (
+            Like(low=-np.inf, high=np.array([np.inf, 5.0]), shape=(2,), dtype=np.int64),
+            spaces.Box(np.iinfo(np.int64).min, np.array([np.iinfo(np.int64).max, 5]), (2,), np.int64),
+        ),
         (Like(low=-1.0, high=1.0, shape=(2,), dtype="float64"), spaces.Box(-1, 1, (2,), np.float64)),
         (Like(spaces=(Like(n=2), Like(n=3))), spaces.Tuple([spaces.Discrete(2), spaces.Discrete(3)])),
         (

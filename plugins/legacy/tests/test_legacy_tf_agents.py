@@ -246,3 +246,39 @@ def test_a_class_that_forgot_its_base_is_still_one() -> None:
     env.reset()
     assert env.step(1)[1] == 0.0
     assert Forgetful().step(1).is_first()
+
+
+def test_names_are_in_the_modules_they_are_in_there() -> None:
+    from rlhub_legacy.tf_agents.environments import py_environment
+    from rlhub_legacy.tf_agents.environments.py_environment import PyEnvironment
+    from rlhub_legacy.tf_agents.specs import array_spec
+    from rlhub_legacy.tf_agents.specs.array_spec import BoundedArraySpec
+    from rlhub_legacy.tf_agents.trajectories import time_step
+    from rlhub_legacy.tf_agents.trajectories.time_step import StepType
+
+    assert py_environment.PyEnvironment is PyEnvironment is tf_agents.py_environment.PyEnvironment
+    assert array_spec.BoundedArraySpec is BoundedArraySpec is tf_agents.array_spec.BoundedArraySpec
+    assert time_step is ts is tf_agents.time_step
+    assert time_step.transition([0.0], 1, outer_dims=None).step_type == StepType.MID
+
+
+def test_a_batch_of_one_may_be_lists() -> None:
+    class Lists(tf_agents.environments.py_environment.PyEnvironment):
+        batched, batch_size = True, 1  # type: ignore[assignment]
+
+        def action_spec(self) -> Any:
+            return tf_agents.specs.BoundedArraySpec((), np.int32, 0, 1)
+
+        def observation_spec(self) -> Any:
+            return {"one": tf_agents.specs.ArraySpec((1,), np.float32)}
+
+        def _reset(self) -> Any:
+            return ts.restart({"one": [[0.0]]}, batch_size=1)
+
+        def _step(self, action: Any) -> Any:
+            return ts.termination({"one": [[float(action[0])]]}, [2.0], outer_dims=[1])
+
+    env = rlhub.adapt(Lists())
+    assert env.reset()[0]["one"] == [0.0]
+    observation, reward, terminated, truncated, _ = env.step(1)
+    assert (observation["one"], reward, terminated, truncated) == ([1.0], 2.0, True, False)

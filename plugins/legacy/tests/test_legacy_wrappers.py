@@ -14,7 +14,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from rlhub_legacy.wrappers.actions import ActionDiscretize
 from rlhub_legacy.wrappers.goals import GoalReplay
+from rlhub_legacy.wrappers.observations import ObservationFilter
 from typer.testing import CliRunner
 
 import rlhub_core as rlhub
@@ -291,6 +293,9 @@ def test_flat_observations() -> None:
     assert "there is no observation x; there are a, b, n" in refusal(
         "flatten_observations:observations_allowlist=[x]", observation_space=space
     )
+    assert "must name one observation or more of a, b, n" in refusal(
+        "flatten_observations:observations_allowlist=[]", observation_space=space
+    )
     assert "it needs Dict observations, not Box" in refusal("flatten_observations")
     mixed = spaces.Dict({"a": spaces.Box(0, 1, (1,)), "n": spaces.Discrete(3)})
     assert "it needs observations of one type; these are of float32, int64" in refusal(
@@ -346,6 +351,9 @@ def test_filtered_observations() -> None:
         ("[[0]]", "idx must be list[int], not [[0]]"),
     ):
         assert said in refusal(f"observation_filter:idx={idx}", observation_space=PLANE)
+    for idx in ([0.7], [True, False]):
+        with pytest.raises(rlhub.ConfigError, match="idx must be a list of one index or more"):
+            ObservationFilter(gymnasium.make("CartPole-v1"), idx)  # type: ignore[arg-type]
     assert "one array of one dimension, not Dict" in refusal("observation_filter:idx=[0]", observation_space=PARTS)
 
 
@@ -368,8 +376,8 @@ def test_goals() -> None:
     for arguments, said in (
         ("achieved=[0]", "say what is wanted by `goal`, numbers, or by `desired`, indices: by one of them"),
         ("achieved=[0],goal=[1],desired=[0]", "by one of them"),
-        ("achieved=[4],goal=[1]", "achieved must be indices from 0 to 0, not [4]"),
-        ("achieved=[0],desired=[9]", "desired must be indices from 0 to 0, not [9]"),
+        ("achieved=[4],goal=[1]", "achieved 4 is out of bounds; there are 0 to 0"),
+        ("achieved=[0],desired=[9]", "desired 9 is out of bounds; there are 0 to 0"),
         ("achieved=[0],goal=[1,2]", "achieved and wanted must be equally many numbers, not [0] and [1.0, 2.0]"),
         ("achieved=[0],goal=[1],tolerance=-1", "tolerance must be a distance from 0, not -1"),
     ):
@@ -562,3 +570,13 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     wrong = run(app, [*command[:3], "--wrapper", "legacy/action_repeat:times=1", "--steps", "9"])
     assert "legacy/action_repeat cannot wrap Pendulum-v1: times must be a whole number from 2, not 1" in wrong.output
+
+
+def test_a_number_of_numpy_is_one_for_all_dimensions() -> None:
+    env = ActionDiscretize(rlhub.make(Plane), np.int64(3))  # type: ignore[arg-type]
+    assert env.action_space == spaces.MultiDiscrete([3, 3])
+
+
+class Plane(gymnasium.Env[Any, Any]):
+    observation_space = spaces.Box(-1, 1, (1,))
+    action_space = spaces.Box(-1, 1, (2,))

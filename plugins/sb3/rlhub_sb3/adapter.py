@@ -37,7 +37,7 @@ from rlhub_sb3.spaces import check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
-PAUSE_EVERY = 128  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
+PAUSE_EVERY = 256  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
 REFUSALS = (AssertionError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)  # raised by SB3
 
 
@@ -108,7 +108,7 @@ class SB3Algorithm:
         return self._model
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
-        """Learn until `steps` >= `until`, yielding between rollouts, at least 128 env steps apart.
+        """Learn until `steps` >= `until`, yielding between rollouts, at least 256 env steps apart.
 
         Raises:
             ConfigError: where the collector has another number of environments than before.

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from rlhub_core import ConfigError
 from rlhub_legacy.faults import wrong
-from rlhub_legacy.randomness import OwnRandomness
+from rlhub_legacy.randomness import OwnRandomness, attributes_of
 from rlhub_legacy.renom import spaces
 from rlhub_legacy.renom.memory import recall, remembered
 
 DEFAULTS = {"test_start": "start", "test_epoch_step": "epoch_step", "test_close": "close"}  # where one is missing
 EARLY = ("epoch", "test_start")  # what version 0.4.2 called before the reset
+FIRST: tuple[str, ...] = ("start", "epoch")  # hooks of the first reset
 Timing = Literal["documented", "0.4.2"]
 Mode = Literal["single", "train", "test", "off"]
 RULES: dict[str, tuple[str, ...]] = {  # who is asked after a step
@@ -36,9 +37,10 @@ RULES: dict[str, tuple[str, ...]] = {  # who is asked after a step
 class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
     """A ReNom environment as Gymnasium's.
 
-    A terminal state is a termination, unless the environment's attribute `truncated` is true after that step. In
-    training outside `fit`, everything is one epoch: `start` and `epoch` follow the first reset, `epoch_step` each
-    step. In evaluation the `test_` hooks are called instead, and `test_terminate` cuts the episode off.
+    A terminal state is a termination. Where the environment's attribute `truncated` is true after a step, the episode
+    is truncated there; such a flag of the object is made false before each reset. In training outside `fit`, everything
+    is one epoch: `start` and `epoch` follow the first reset, `epoch_step` each step. In evaluation the `test_` hooks
+    are called instead, and `test_terminate` cuts the episode off.
 
     A seeded reset seeds all that the environment may draw from, and truly resets the Gymnasium environments inside it.
 
@@ -75,7 +77,8 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         self.__name__, self.__qualname__, self.__module__ = kind.__name__, kind.__qualname__, kind.__module__
         self._randomness = OwnRandomness(theirs)
         self.mode: Mode = "single"
-        self._pending: tuple[str, ...] = ("start", "epoch")  # hooks of the next reset
+        self._pending = FIRST  # hooks of the next reset
+        self._before: tuple[Mode, tuple[str, ...]] = self.mode, self._pending  # of the running test
         self.asked, self.terminated_by_rule, self.is_listened_to = "", False, False
         self._closed = False
         self._carried: dict[str, Any] | None = None
@@ -103,10 +106,15 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
             self._seed(seed)
         hooks, self._pending, self._closed = self._pending, (), False
         early = [hook for hook in hooks if self.hook_timing == "0.4.2" and hook in EARLY]
+        late = [hook for hook in hooks if hook not in early]
         with self._randomness():
+            if early and "start" in late:  # which comes first, after a reset of its own
+                self._begin_theirs()
+                self._call_all(late)
+                late = []
             self._call_all(early)
-            state = self.theirs.reset()
-            self._call_all([hook for hook in hooks if hook not in early])
+            state = self._begin_theirs()
+            self._call_all(late)
         return self._state("reset()", state), {}
 
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -116,7 +124,8 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
         with self._randomness():
             result = self.theirs.step(given)
             observation, reward, terminal = self._checked(f"step({given})" if discrete else "step(action)", result)
-            truncated = terminal and getattr(self.theirs, "truncated", False) is True
+            truncated = _is_true(getattr(self.theirs, "truncated", False))
+            truncated = truncated and (terminal or self._has_flag())  # a class may say that every end is none
             self._after_step()
         truncated = truncated or self.asked == "test_terminate"
         return observation, reward, terminal and not truncated, truncated, {}
@@ -154,30 +163,45 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
 
     def begin_evaluation(self) -> None:
         """Let the next reset begin a test."""
-        self._before = self.mode
+        self._before = self.mode, self._pending
         self.begin("test_start", mode="test")
 
     def end_evaluation(self) -> None:
-        """End the test; training goes on as before."""
+        """End the test; training goes on as before, or begins where it has not."""
         self.call("test_close")
-        self.begin(mode=self._before)
+        self.mode, self._pending = self._before
 
     @property
     def carried(self) -> Any:
         """What the environment took into its newest seeded reset, beyond the seed."""
-        return self._carried
+        return self._carried and self._carried | {"heard": self.is_listened_to}
 
     @carried.setter
     def carried(self, carried: Any) -> None:
         self._again = carried  # taken where its seed comes by: a collector that restores may step on the way there
 
+    def _begin_theirs(self) -> Any:
+        if self._has_flag() and _is_true(self.theirs.truncated):
+            self.theirs.truncated = False
+        return self.theirs.reset()
+
+    def _has_flag(self) -> bool:
+        return "truncated" in attributes_of(self.theirs)
+
     def _seed(self, seed: int) -> None:
         """Let everything follow from a seed, and from what is carried."""
-        if self._again is not None and self._again["seed"] == seed:
-            recall(self.theirs, self._again["memory"])
-            self._pending, self.mode = tuple(self._again["pending"]), self._again["mode"]
-        memory = remembered(self.theirs)
-        self._carried = {"seed": seed, "memory": memory, "pending": self._pending, "mode": self.mode}
+        again = self._again
+        if again is not None and again["seed"] == seed:
+            recall(self.theirs, again["memory"])
+            self._pending, self.mode = tuple(again["pending"]), again["mode"]
+            self.terminated_by_rule, self.is_listened_to = again["terminated"], again["heard"]
+        self._carried = {
+            "seed": seed,
+            "memory": remembered(self.theirs),
+            "pending": self._pending,
+            "mode": self.mode,
+            "terminated": self.terminated_by_rule,
+        }
         self._randomness.seed(seed)
         with self._randomness():
             _seed_inside(self.theirs, seed)
@@ -206,10 +230,12 @@ class ReNomEnv(gymnasium.Env[NDArray[Any], Any]):
 
     def _state(self, method: str, state: Any) -> NDArray[Any]:
         shape: Any = self.observation_space.shape
+        if shape == () and np.size(state) == 1:
+            state = np.reshape(state, ())
         array = spaces.checked_state(self.theirs, method, state, shape)
         dtype = self.observation_space.dtype
         if dtype == np.uint8 and array.dtype != np.uint8:
-            raise wrong(self.theirs, method, state, "a state of type uint8, as the first one was")
+            raise wrong(self.theirs, method, state, "a state of type uint8, as that of the observation space")
         return array.astype(dtype)  # a copy
 
     # hooks
@@ -250,6 +276,11 @@ def checked_timing(timing: Any) -> Timing:
     return timing  # type: ignore[no-any-return]
 
 
+def _is_true(flag: Any) -> bool:
+    """Return whether a flag is set; what is none (some object's method of that name) is not."""
+    return isinstance(flag, bool | np.bool_ | int) and bool(flag)
+
+
 def _seed_inside(theirs: Any, seed: int) -> None:
     """Seed the Gymnasium spaces and environments that an environment holds, and truly reset the latter."""
     for thing in _inside(theirs):
@@ -262,7 +293,7 @@ def _seed_inside(theirs: Any, seed: int) -> None:
 
 
 def _inside(theirs: Any, deep: int = 4) -> Iterator[Any]:
-    for name, value in sorted(getattr(theirs, "__dict__", {}).items()):
+    for name, value in sorted(attributes_of(theirs).items()):
         if isinstance(value, Space | gymnasium.Env):
             yield value
         elif deep and "env" in name and hasattr(value, "step"):

@@ -19,6 +19,7 @@ class Played(NamedTuple):
 
     reward: float  # of all its frames
     over: bool  # is the game?
+    is_cut: bool  # was it cut off by ale-py's own limit?
 
 
 class Game:
@@ -55,14 +56,14 @@ class Game:
 
     def act(self, action: int, *, frames: int) -> Played:
         """Hold an action for so many frames, fewer where the game ends."""
-        total, over = 0.0, False
+        total, over, truncated = 0.0, False, False
         for _ in range(frames):
             frame, reward, terminated, truncated, info = self.env.step(action)
             self._look(frame, info)
             total, over = total + float(reward), terminated or truncated
             if over:
                 break
-        return Played(total, over)
+        return Played(total, over, truncated)
 
     def screen(self, frames: int) -> NDArray[np.float32]:
         """Return the maximum of the last frames in grey [84, 84], in 0..1."""

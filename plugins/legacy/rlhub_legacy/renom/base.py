@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rlhub_core import EnvironmentContractError
 from rlhub_legacy.faults import wrong
 from rlhub_legacy.renom.spaces import checked_state, shape_of
@@ -32,10 +34,11 @@ class BaseEnv:
     truncated = False
 
     def __init__(self, action_shape: Any = None, state_shape: Any = None) -> None:
-        self.action_shape = self.action_shape or action_shape
-        self.state_shape = self.state_shape or state_shape
-        for field in ("action_shape", "state_shape"):
-            if not getattr(self, field):
+        for field, passed in (("action_shape", action_shape), ("state_shape", state_shape)):
+            if _is_said(getattr(self, field)):
+                continue  # not set again: it may be a property
+            setattr(self, field, passed)
+            if not _is_said(passed):
                 raise EnvironmentContractError(
                     f"{type(self).__qualname__} has no {field}. Set it on the class, or as self.{field} before "
                     f"super().__init__(), or pass it: super().__init__(action_shape=…, state_shape=…)."
@@ -114,3 +117,7 @@ class BaseEnv:
         if not isinstance(result, tuple | list) or len(result) != 3:
             raise wrong(self, "step(action)", result, "a tuple of 3: state, reward, terminal")
         checked_state(self, "step(action)[0]", result[0], shape)
+
+
+def _is_said(shape: Any) -> bool:
+    return bool(shape.size if isinstance(shape, np.ndarray) else shape)

@@ -24,12 +24,13 @@ from rlhub_core import (
     Progress,
     Run,
     StopTraining,
+    make,
     option,
     state,
 )
-from rlhub_core.evaluation import LONGEST_EPISODE
+from rlhub_core.evaluation import LONGEST_EPISODE, check_same_spaces
 from rlhub_core.seeding import stream
-from rlhub_legacy.renom.adapter import ReNomEnv
+from rlhub_legacy.renom.adapter import FIRST, ReNomEnv
 from rlhub_legacy.renom.memory import recall, remembered
 
 FILE = "epochs.jsonl"
@@ -57,6 +58,7 @@ class Epochs(Callback):
     test_step: int | None = option(None, "steps of a test; none: one episode; 0: no test", unit="steps", minimum=0)
     test_greedy: float = option(1.0, "probability of the greedy action in tests", minimum=0, maximum=1)
     exploration: Any = option(None, "the schedule of ε after the random steps, for who resumes the run")
+    hook_timing: str = option("documented", "whether hooks follow their reset, or come before it as in 0.4.2")
     test_env: Any = field(default=None, init=False, repr=False, compare=False)  # None: the first one of training
     done: list[Epoch] = field(default_factory=list, init=False, repr=False)
     _phase: str = field(default="random", init=False, repr=False)  # "random", "train", "over"
@@ -71,6 +73,7 @@ class Epochs(Callback):
 
         Raises:
             ConfigError: where the environments are not in this process.
+            SpaceError: where the one for tests has other spaces.
         """
         self._run, self._collector = run, run.collector
         if self._collector is None or not isinstance(self._collector.env.unwrapped, SyncVectorEnv):
@@ -78,6 +81,9 @@ class Epochs(Callback):
         self._envs: Any = self._collector.env.unwrapped.envs
         self._adapters = [env.unwrapped for env in self._envs if isinstance(env.unwrapped, ReNomEnv)]
         self._collector.cut = self._after_step
+        if self.test_env is not None:
+            self.test_env = make(self.test_env, wrappers=run.environment.wrappers)
+            check_same_spaces(run, self.test_env, "the environment for tests")
         if run.restored is None:
             self.done, self._steps, self._reward, self._episodes = [], 0, 0.0, 0
             self._phase = "random" if self.random_step else "train"
@@ -94,11 +100,12 @@ class Epochs(Callback):
             raise StopTraining(f"{len(self.done)} epochs played")
 
     def on_end(self, run: Run) -> None:
-        """Call `close`, and leave the collector as it was."""
+        """Call `close`, and leave the collector and the environments as they were."""
         if run.collector is not None:
             run.collector.cut = None
         for adapter in self._adapters:
             adapter.close()
+            adapter.begin(*FIRST, mode="single")
 
     def save(self, folder: Path) -> None:
         """Write where in which epoch the run is, what became of the others, and what the test environment remembers."""
@@ -195,8 +202,18 @@ def play(
         step: noted in the evaluation.
     """
     adapter = env.unwrapped if isinstance(env.unwrapped, ReNomEnv) else None
-    if adapter is not None:
-        adapter.begin("test_start", mode="test")
+    if adapter is None:
+        return _play(actor, env, None, test_step, seed, greedy, step)
+    adapter.begin_evaluation()
+    try:
+        return _play(actor, env, adapter, test_step, seed, greedy, step)
+    finally:
+        adapter.end_evaluation()
+
+
+def _play(
+    actor: Actor, env: Any, adapter: ReNomEnv | None, test_step: int | None, seed: int, greedy: float, step: int
+) -> tuple[float, Evaluation]:
     collector = Collector(SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.NEXT_STEP), seed)
     space, draws = collector.env.action_space, np.random.default_rng(seed)
     space.seed(seed)
@@ -212,8 +229,6 @@ def play(
             running, length = 0.0, 0
         over = bool(episodes) or length >= LONGEST_EPISODE if test_step is None else collector.steps >= test_step
         over = over or (adapter is not None and adapter.asked == "test_terminate")
-    if adapter is not None:
-        adapter.call("test_close")
     unfinished = int(length > 0)
     episodes += [(running, length)] * unfinished
     returns, lengths = zip(*episodes, strict=True)

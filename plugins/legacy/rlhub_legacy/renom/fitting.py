@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rlhub_core
 from rlhub_core import Callback, ConfigError, Experiment, Run, config
-from rlhub_core.evaluation import subject_of
+from rlhub_core.evaluation import check_same_spaces, subject_of
 from rlhub_core.hub import default_hub
 from rlhub_core.parts import make_callbacks
 from rlhub_legacy.renom.adapter import Mode, ReNomEnv, Timing, checked_timing
@@ -83,7 +83,7 @@ def fit(
     if num_envs is not None and num_envs != side_by_side:
         raise ConfigError(f"num_envs is {num_envs}, but there are {side_by_side} environments for training.")
     greedy = exploration(min_greedy, max_greedy, greedy_step)
-    made = _epochs(epoch, epoch_step, random_step, test_step, test_greedy, greedy)
+    made = _epochs(epoch, epoch_step, random_step, test_step, test_greedy, greedy, checked_timing(hook_timing))
     total = (random_step + epoch * epoch_step) * side_by_side
     hyper_parameters = translated(
         algorithm, batch_size, update_period, train_frequency, greedy, random_step * side_by_side, total, config
@@ -101,13 +101,12 @@ def fit(
     )
 
 
-def resume(folder: str | Path, env: Any = None, *, hook_timing: Timing = "documented", **live: Any) -> Run:
+def resume(folder: str | Path, env: Any = None, **live: Any) -> Run:
     """Go on with a run of `fit`, exactly where it was left, and return it at its end.
 
     Args:
         folder: of the run.
         env: what `fit` was given, unless that was a name.
-        hook_timing: as it was.
         live: other live objects, as for `rlhub_core.resume`.
     """
     experiment = Experiment.read(Path(folder))
@@ -116,6 +115,7 @@ def resume(folder: str | Path, env: Any = None, *, hook_timing: Timing = "docume
         raise ConfigError(f"{folder} is no run of rlhub_legacy.renom.fit. Resume it with rlhub_core.resume.")
     (made,), _ = make_callbacks(default_hub(), [text])
     assert isinstance(made, Epochs)
+    hook_timing = checked_timing(made.hook_timing)
     train_env, test_env = _pair(env)
     made.test_env = None if test_env is None else _adapted(test_env, hook_timing)
     begun: tuple[Mode, tuple[str, ...]] = ("off", ())  # a checkpoint says the rest
@@ -141,7 +141,7 @@ def play_test(
 
     Args:
         subject: a run, or an actor.
-        env: as for `fit`, the second of a pair; for a run the one it was trained on unless given.
+        env: as for `fit`, the second of a pair, wrapped as in training; for a run that of its training unless given.
         test_step: steps, over as many episodes as they take; None: one episode.
         test_greedy: probability of the greedy action.
         seed: of the environment, and of random actions.
@@ -150,8 +150,11 @@ def play_test(
     if test_step is not None and test_step < 1:
         raise ConfigError(f"test_step must be a positive number of steps, or None for one episode, not {test_step!r}.")
     tested = env[1] if isinstance(env, list | tuple) else env
-    actor, source = subject_of(subject, tested, (), {})
+    trained_in = getattr(subject, "environment", None)
+    wrappers = () if tested is None or trained_in is None else trained_in.wrappers
+    actor, source = subject_of(subject, tested, wrappers, {})
     one = source.make() if not isinstance(source.origin, VectorEnv) else source.origin.unwrapped.envs[0]  # type: ignore[attr-defined]
+    check_same_spaces(subject, one, source.name)
     if isinstance(one.unwrapped, ReNomEnv):
         one.unwrapped.hook_timing = checked_timing(hook_timing)
     try:
@@ -163,7 +166,7 @@ def play_test(
 
 def _epochs(*arguments: Any) -> Epochs:
     """Return the callback, its arguments checked."""
-    names = ("epoch", "epoch_step", "random_step", "test_step", "test_greedy", "exploration")
+    names = ("epoch", "epoch_step", "random_step", "test_step", "test_greedy", "exploration", "hook_timing")
     return Epochs(**config.bind(Epochs, dict(zip(names, arguments, strict=True)), "fit", kind="argument"))
 
 

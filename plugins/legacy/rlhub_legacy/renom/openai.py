@@ -189,7 +189,7 @@ class Breakout(BaseEnv):
         self.steps, self.has_acted = self.steps + 1, True
         self.screens.append(self.game.screen(2))
         lost, self.lives = self.game.lives < self.lives, self.game.lives
-        self.truncated = self.steps >= LIMIT
+        self.truncated = (played.is_cut or self.steps >= LIMIT) and not lost
         self.begins_anew |= played.over or self.truncated
         return np.stack(self.screens), played.reward, played.over or lost or self.truncated
 

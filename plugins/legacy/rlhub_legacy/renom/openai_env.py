@@ -96,7 +96,7 @@ class _Breakout(BaseEnv):
         played = self.game.act(int(action), frames=4)
         self.steps += 1
         lost, self.lives = self.game.lives < self.lives, self.game.lives
-        self.truncated = self.steps >= self.longest and not (lost or played.over)
+        self.truncated = (played.is_cut or self.steps >= self.longest) and not lost
         self.begins_anew |= played.over or self.truncated
         return self.look(), played.reward, played.over or lost or self.truncated
 

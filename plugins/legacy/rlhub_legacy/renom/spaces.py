@@ -29,7 +29,7 @@ def shape_of(theirs: Any, field: Literal["action_shape", "state_shape"]) -> tupl
     stated = getattr(type(theirs), field, None)
     if stated is None or hasattr(stated, "__get__") or not np.size(stated):
         stated = getattr(theirs, field, None)
-    shape = tuple(stated) if isinstance(stated, tuple | list) else (stated,)
+    shape = tuple(stated) if isinstance(stated, tuple | list | np.ndarray) else (stated,)
     if not shape or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in shape):
         raise EnvironmentContractError(
             f"{type(theirs).__qualname__}.{field} is {stated!r}; expected a tuple of positive numbers, such as (4,)."

@@ -55,7 +55,7 @@ class ActionDiscretize(ActionWrapper, RecordConstructorArgs):
         super().__init__(env)
         self._continuous = box = continuous_actions(env, bounded=True)
         size = box.low.size
-        numbers: list[Any] = [num_actions] * size if isinstance(num_actions, int) else list(np.ravel(num_actions))
+        numbers: list[Any] = [num_actions] * size if np.ndim(num_actions) == 0 else list(np.ravel(num_actions))
         if len(numbers) != size:
             raise ConfigError(f"num_actions must be one number, or {size} for {squeezed(box)}, not {num_actions!r}")
         for number in numbers:

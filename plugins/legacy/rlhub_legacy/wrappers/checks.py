@@ -7,9 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
+from numpy.typing import NDArray
 
 from rlhub_core import ConfigError, SpaceError
-from rlhub_core.errors import squeezed
+from rlhub_core.errors import listed, squeezed
 
 
 def continuous_actions(env: gymnasium.Env[Any, Any], *, bounded: bool) -> Box:
@@ -30,6 +31,21 @@ def at_least(name: str, number: int, least: int) -> None:
     """Raise ConfigError where a whole number is none or too small."""
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
         raise ConfigError(f"{name} must be a whole number from {least}, not {number!r}")
+
+
+def indices(name: str, given: Any, space: Box) -> NDArray[np.int64]:
+    """Return a list of indices into observations as an array.
+
+    Raises:
+        ConfigError: where it is no list of one whole number or more, or where one is out of bounds.
+    """
+    array, last = np.asarray(given), len(space.low) - 1
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ConfigError(f"{name} must be a list of one index or more, not {given!r}")
+    outside = [str(index) for index in array if not 0 <= index <= last]
+    if outside:
+        raise ConfigError(f"{name} {listed(outside)} is out of bounds; there are 0 to {last}")
+    return array.astype(np.int64)
 
 
 def type_of(box: Box) -> Any:

@@ -24,7 +24,9 @@ class FixedLength(Wrapper, RecordConstructorArgs):
     """Makes all episodes of one length: longer ones are truncated, shorter ones padded.
 
     The padding stays at the last observation with a reward of 0, whatever is done, and `info["padding"]` is true. The
-    end comes at the length, a termination where the episode had terminated: so nothing else is learnt than before.
+    end comes at the length, a termination where the episode had terminated. What is learnt of a terminated episode is
+    the same as before, its last state worth nothing; the last state of one that was truncated comes to look as if it
+    brought nothing for the length of the padding.
 
     Args:
         env: any.

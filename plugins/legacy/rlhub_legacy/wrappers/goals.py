@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import squeezed
-from rlhub_legacy.wrappers.checks import type_of
+from rlhub_legacy.wrappers.checks import indices, type_of
 
 
 class GoalReplay(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -49,9 +49,9 @@ class GoalReplay(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             raise SpaceError(f"it needs observations that are one array of one dimension, not {squeezed(space)}")
         if (goal is None) == (desired is None):
             raise ConfigError("say what is wanted by `goal`, numbers, or by `desired`, indices: by one of them")
-        for name, indices in (("achieved", achieved), ("desired", desired or [])):
-            if any(not 0 <= index < space.shape[0] for index in indices):
-                raise ConfigError(f"{name} must be indices from 0 to {space.shape[0] - 1}, not {indices}")
+        for name, given in (("achieved", achieved), ("desired", desired)):
+            if given is not None:
+                indices(name, given, space)
         wanted = goal if desired is None else desired
         if wanted is None or not achieved or len(wanted) != len(achieved):
             raise ConfigError(f"achieved and wanted must be equally many numbers, not {achieved} and {wanted}")

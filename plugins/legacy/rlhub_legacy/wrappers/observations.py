@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import listed, squeezed
-from rlhub_legacy.wrappers.checks import at_least, type_of
+from rlhub_legacy.wrappers.checks import at_least, indices, type_of
 
 Env = gymnasium.Env[Any, Any]
 ObservationWrapper = gymnasium.ObservationWrapper[Any, Any, Any]
@@ -41,7 +41,9 @@ class FlattenObservations(ObservationWrapper, RecordConstructorArgs):
             raise SpaceError(f"it needs Dict observations, not {squeezed(space)}")
         allowed = _names(observations_allowlist)
         unknown = set(allowed or ()) - space.keys()
-        if unknown or allowed == []:
+        if allowed == []:
+            raise ConfigError(f"observations_allowlist must name one observation or more of {listed(space.keys())}")
+        if unknown:
             raise ConfigError(f"there is no observation {listed(unknown)}; there are {listed(space.keys())}")
         self._keys = [key for key in space if allowed is None or key in allowed]
         boxes = [box for key in self._keys for box in _boxes(space[key])]
@@ -121,12 +123,7 @@ class ObservationFilter(ObservationWrapper, RecordConstructorArgs):
         space = env.observation_space
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise SpaceError(f"it needs observations that are one array of one dimension, not {squeezed(space)}")
-        self._index = np.asarray(idx, np.int64)
-        if self._index.ndim != 1 or not self._index.size:
-            raise ConfigError(f"idx must be a list of one index or more, not {idx!r}")
-        outside = [int(index) for index in self._index if not 0 <= index < len(space.low)]
-        if outside:
-            raise ConfigError(f"idx {listed(map(str, outside))} is out of bounds; there are 0 to {len(space.low) - 1}")
+        self._index = indices("idx", idx, space)
         self.observation_space = Box(space.low[self._index], space.high[self._index], dtype=type_of(space))
 
     def observation(self, observation: Any) -> NDArray[Any]:

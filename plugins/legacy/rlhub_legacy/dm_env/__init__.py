@@ -10,18 +10,11 @@ from typing import Any, Literal, Self
 
 import gymnasium
 
-from rlhub_legacy import array_specs
+from rlhub_core import ConfigError
 from rlhub_legacy.array_specs import acted, spec_of
+from rlhub_legacy.dm_env import specs
 from rlhub_legacy.randomness import OwnRandomness
 from rlhub_legacy.time_steps import StepType, TimeStep, TimeStepEnv
-
-
-class specs:
-    """The specifications, by dm_env's names."""
-
-    Array = array_specs.Array
-    BoundedArray = array_specs.BoundedArray
-    DiscreteArray = array_specs.DiscreteArray
 
 
 def restart(observation: Any) -> TimeStep:
@@ -72,10 +65,11 @@ class Environment:
         env: the Gymnasium environment; its specifications are those of `array_specs.spec_of`. None only for a class
             that is written on this one: it has the four methods itself.
         seed: of its first reset.
-        discount: of every step but a termination.
+        discount: of every step but a termination, above 0 and at most 1.
 
     Raises:
         EnvironmentContractError: for a space that no array specification can say.
+        ConfigError: for another discount.
     """
 
     _gymnasium_env: gymnasium.Env[Any, Any] | None = None  # a subclass may well have an attribute `env`
@@ -89,6 +83,8 @@ class Environment:
                     "Environment(env) needs a Gymnasium environment, or a subclass that is one of dm_env's."
                 )
             return
+        if not 0.0 < discount <= 1.0:
+            raise ConfigError(f"discount must be above 0 and at most 1, not {discount}; 0 means a termination")
         self._gymnasium_env, self._next_seed, self._discount = env, seed, discount
         self._observation_spec = spec_of(env.observation_space, "observation")
         self._action_spec = spec_of(env.action_space, "action")
