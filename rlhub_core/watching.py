@@ -11,8 +11,7 @@ from rlhub_core.actions import NOTHING, KeyMap, keys_of
 from rlhub_core.drawing import Pixels
 from rlhub_core.envs import check_positive
 from rlhub_core.errors import ConfigError
-from rlhub_core.evaluation import told
-from rlhub_core.evaluation import LONGEST_EPISODE
+from rlhub_core.evaluation import LONGEST_EPISODE, told
 from rlhub_core.film import Film, check_path, need
 from rlhub_core.playing import Moment, Stage, has_display
 from rlhub_core.terminal import Pressed, Terminal
