@@ -18,13 +18,13 @@ def finish(algorithm, collector, until):
 
 
 def test_scheduled_values_never_leave_their_range(algorithm, collector):
-    total = 400  # a rollout takes 128: the last one ends at 512
+    total = 800  # a rollout takes 256: the last one ends at 1,024
     schedule = Linear(1e-3, 0.0, over=total)
     changing = {"learning_rate": schedule, "clip_range": Linear(0.2, 0.1, over=total)}
-    ours = algorithm("ppo", world := collector(), total, n_steps=32, **changing)
+    ours = algorithm("ppo", world := collector(), total, n_steps=64, **changing)
     progress = finish(ours, world, total)
     rates = [p.metrics["train/learning_rate"] for p in progress]
-    assert rates == [schedule(128), schedule(256), schedule(384), 0.0]
+    assert rates == [schedule(256), schedule(512), schedule(768), 0.0]
     assert progress[-1].metrics["train/clip_range"] == pytest.approx(0.1)
 
 

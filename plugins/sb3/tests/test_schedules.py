@@ -69,6 +69,6 @@ def test_a_run_made_longer_explores_as_at_its_end(name, algorithm, collector, dr
     here = collector(drift(name), num_envs=2)
     ours = algorithm(name, here, 100, exploration_final_eps=0.25, exploration_fraction=0.5)
     list(ours.train(here, 100))
-    rates = [progress.metrics["hyper_parameters/epsilon"] for progress in ours.train(here, 500)]
+    rates = [progress.metrics["hyper_parameters/epsilon"] for progress in ours.train(here, 1_000)]
     assert len(rates) > 2
     assert set(rates) == {0.25}
