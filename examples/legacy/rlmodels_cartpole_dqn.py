@@ -70,6 +70,10 @@ TODAY: dict[str, Any] = {  # what makes it steady
     "hidden_sizes": [128, 128],
     "epsilon": "linear(1.0, 0.04, 8000)",
 }
+UNTIL_GOOD = [  # the policy of a deep Q-network gets worse again if it goes on
+    "core/evaluate:every=1000,episodes=30,num_envs=30",
+    "core/stop_on_return:value=195,of=evaluation",
+]
 
 
 def main() -> None:
@@ -86,7 +90,7 @@ def main() -> None:
             steps=arguments.steps,
             seed=arguments.seed,
             config=SETTINGS if arguments.settings == "rlmodels" else TODAY,
-            callbacks=["core/stop_after:episodes=170"] if arguments.settings == "rlmodels" else [],
+            callbacks=["core/stop_after:episodes=170"] if arguments.settings == "rlmodels" else UNTIL_GOOD,
             folder=folder,
         )
         last = [episode.return_ for episode in run.episodes[-20:]]
