@@ -77,9 +77,12 @@ def _finish(axes: Axes, curves: Sequence[Curve], metric: str, x: Axis, band: Ban
         labels.append("evaluations likewise" if grouped else "evaluation, 95 % interval of the mean")
     if grouped:
         axes.set_xlabel(f"{X_LABELS[x]}\nmean over seeds {BANDS[band]}")
-    axes.figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False, fontsize=9
-    )
+    axes.figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels), frameon=False, fontsize=9)
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Return how many columns of a legend fit side by side: there is room for about 110 letters, 9 for a line."""
+    return max(1, min(3, len(labels), 110 // (max(map(len, labels)) + 9)))
 
 
 def plain(text: str) -> str:

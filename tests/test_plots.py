@@ -166,3 +166,11 @@ def test_names_are_written_as_they_are(tmp_path: Path) -> None:
         r"a$\frac$b",
         "_hidden",
     ]
+
+
+def test_a_legend_of_long_names_is_whole(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / (letter * 30), 0, {10: 1.0, 20: 2.0}, {10: 1.0}) for letter in "abc"]
+    figure = rlhub.plot(runs, tmp_path / "x.png")
+    shown = figure.legends[0].get_window_extent()
+    assert shown.x0 >= 0
+    assert shown.x1 <= figure.bbox.x1
