@@ -57,7 +57,8 @@ class Evaluate(Callback):
             run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
         )
         run.record_evaluation(evaluation)
-        if self.keep_best and (run.best_evaluation is None or evaluation.mean > run.best_evaluation.mean):
+        best = None if run.best_evaluation is None else run.best_evaluation.mean
+        if self.keep_best and evaluation.beats(best):
             run.best_evaluation, run.checkpoint_due = evaluation, True
         self._next = (progress.steps // self.every + 1) * self.every
 

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from rlhub_core.markup import h
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".webm": "video/webm"}
+BEST = ", the best so far"
 SMALLER = ((320, 2), (240, 4), (160, 8))  # pixels of the longer side, one frame in so many
 
 
@@ -32,7 +33,7 @@ def embedded(path: Path, shown: str, room: int) -> tuple[Element, int]:
         room: characters that are left.
     """
     step = _step(path)
-    title = f"After {step:,} steps" if step is not None else path.name
+    title = path.name if step is None else f"After {step:,} steps{BEST * path.stem.startswith('best')}"
     alternative = f"{shown}. {title}."
     for content, note in _versions(path, room):
         text = base64.b64encode(content).decode()
@@ -82,5 +83,5 @@ def _element(path: Path, title: str, alternative: str, text: str, note: str) -> 
 
 
 def _step(path: Path) -> int | None:
-    found = re.search(r"step[-_]?(\d+)", path.stem)
+    found = re.search(r"(?:steps?|evaluation|best)[-_]?(\d+)", path.stem)
     return int(found.group(1)) if found else None

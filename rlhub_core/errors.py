@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class RlhubError(Exception):
@@ -72,3 +74,13 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     """Return the names in order, comma-separated, cut with "…" where there are many."""
     ordered = sorted(names)
     return ", ".join([*ordered[:most], *(["…"] if len(ordered) > most else [])]) or "none"
+
+
+@contextmanager
+def written(what: str, path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be written, and why; its folder is made where it is not there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RlhubError(f"{what} cannot be written to {path}: {error.strerror or error}.") from error

@@ -50,6 +50,10 @@ class Evaluation:
         low, high = np.percentile(returns[draws].mean(axis=1), [2.5, 97.5])
         return float(low), float(high)
 
+    def beats(self, best: float | None, by: float = 0.0) -> bool:
+        """Return whether the mean is above the best one before, None if there was none; NaN beats nothing."""
+        return not np.isnan(self.mean) and (best is None or self.mean > best + by)
+
     def __str__(self) -> str:
         if len(self.returns) == 1:
             return f"{self.mean:.1f} (1 episode)"

@@ -90,8 +90,9 @@ class Facts:
 
     @property
     def best_evaluation(self) -> Evaluation | None:
-        """The evaluation of the highest mean."""
-        return max(self.evaluations, key=lambda evaluation: evaluation.mean, default=None)
+        """The evaluation of the highest mean; one whose mean is NaN is none."""
+        known = (evaluation for evaluation in self.evaluations if not math.isnan(evaluation.mean))
+        return max(known, key=lambda evaluation: evaluation.mean, default=None)
 
     @property
     def metrics(self) -> set[str]:

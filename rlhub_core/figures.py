@@ -34,7 +34,7 @@ def draw(curves: Sequence[Curve], metric: str, x: Axis, band: Band) -> Figure:
 
 
 def _draw_one(axes: Axes, curve: Curve, index: int) -> None:
-    label: str | None = curve.label
+    label: str | None = plain(curve.label)
     colour = OKABE_ITO[index % len(OKABE_ITO)]
     marker = MARKERS[index % len(MARKERS)]
     if len(curve.x):
@@ -61,9 +61,9 @@ def _points(colour: str, marker: str) -> dict[str, Any]:
 def _finish(axes: Axes, curves: Sequence[Curve], metric: str, x: Axis, band: Band) -> None:
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
-    axes.set_title(listed({curve.experiment.environment for curve in curves}, 3), fontsize=12)
+    axes.set_title(plain(listed({curve.experiment.environment for curve in curves}, 3)), fontsize=12)
     axes.set_xlabel(X_LABELS[x])
-    axes.set_ylabel(_quantity(curves, metric))
+    axes.set_ylabel(plain(_quantity(curves, metric)))
     axes.xaxis.set_major_formatter(FuncFormatter(_duration) if x == "seconds" else EngFormatter(sep=""))
     axes.set_xlim(left=0)
     axes.grid(color="0.9", linewidth=0.8)
@@ -77,9 +77,17 @@ def _finish(axes: Axes, curves: Sequence[Curve], metric: str, x: Axis, band: Ban
         labels.append("evaluations likewise" if grouped else "evaluation, 95 % interval of the mean")
     if grouped:
         axes.set_xlabel(f"{X_LABELS[x]}\nmean over seeds {BANDS[band]}")
-    axes.figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False, fontsize=9
-    )
+    axes.figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels), frameon=False, fontsize=9)
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Return how many columns of a legend fit side by side: there is room for about 110 letters, 9 for a line."""
+    return max(1, min(3, len(labels), 110 // (max(map(len, labels)) + 9)))
+
+
+def plain(text: str) -> str:
+    """Return a text that matplotlib writes as it is: "$" would begin a formula, "_" hide it from the legend."""
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def _duration(seconds: float, _: Any = None) -> str:

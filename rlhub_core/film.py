@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core.errors import ConfigError, EnvironmentContractError, RlhubError
+from rlhub_core.errors import ConfigError, EnvironmentContractError, RlhubError, written
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,20 +64,17 @@ class Film:
             path: ends in `.gif` or `.mp4`; its folder is made where it is not there.
             fps: frames per second, at most 50 of a GIF and 120 of an MP4.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RlhubError(f"A film cannot be written to {path}: {error.strerror}.") from error
         fps = max(fps, SLOWEST)
         begun = path.with_name(f".{path.name}{UNFINISHED}")
-        try:
-            if path.suffix.lower() == ".mp4":
-                self._write_mp4(begun, min(fps, FASTEST_MP4))
-            else:
-                self._write_gif(begun, min(fps, FASTEST_GIF))
-            os.replace(begun, path)
-        finally:
-            begun.unlink(missing_ok=True)
+        with written("A film", path):
+            try:
+                if path.suffix.lower() == ".mp4":
+                    self._write_mp4(begun, min(fps, FASTEST_MP4))
+                else:
+                    self._write_gif(begun, min(fps, FASTEST_GIF))
+                os.replace(begun, path)
+            finally:
+                begun.unlink(missing_ok=True)
 
     def _write_gif(self, path: Path, fps: float) -> None:
         """Write an animated GIF, with one palette for all frames, so that no colour flickers."""

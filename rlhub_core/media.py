@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rlhub_core.curves import RETURNS, Axis, Band, Curve, labelled, over_seeds
 from rlhub_core.envs import check_positive
-from rlhub_core.errors import ConfigError
+from rlhub_core.errors import ConfigError, written
 from rlhub_core.evaluation import told
 from rlhub_core.figures import draw
 from rlhub_core.film import Film, check_path, need
@@ -125,8 +125,8 @@ def plot(
     need("matplotlib", "media")
     figure = draw(curves, metric, x, band)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        with written("A plot", path):
+            figure.savefig(path)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -139,7 +140,7 @@ class Returns:
             self.window.append(episode.return_)
             if self._total is not None:
                 self._note(min(BUCKETS - 1, episode.step * BUCKETS // self._total), episode.return_)
-            if len(self.window) == self.window.maxlen and self.last is not None:
+            if len(self.window) == self.window.maxlen and self.last is not None and not math.isnan(self.last):
                 self.best = self.last if self.best is None else max(self.best, self.last)
 
     @property
@@ -154,6 +155,8 @@ class Returns:
         if len(finite) < 2:
             return ""
         low, span = min(finite), (max(finite) - min(finite)) or 1.0
+        if span == float("inf"):  # the difference of two huge numbers
+            return ""
         return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in finite)
 
     def _note(self, index: int, value: float) -> None:

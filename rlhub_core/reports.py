@@ -15,7 +15,7 @@ import numpy as np
 
 from rlhub_core import sections
 from rlhub_core.curves import Curve, labelled
-from rlhub_core.errors import ConfigError, listed
+from rlhub_core.errors import ConfigError, listed, written
 from rlhub_core.facts import Facts
 from rlhub_core.markup import document, h
 
@@ -47,8 +47,8 @@ def report(runs: Any, path: str | Path) -> Path:
     facts = _told_apart([Facts.of(run) for run in many])
     content = _encoded(_page(facts, room=0))
     content = _encoded(_page(facts, room=LARGEST - len(content) - 50_000))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    with written("A report", path):
+        path.write_bytes(content)
     return path
 
 

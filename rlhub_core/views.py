@@ -148,13 +148,14 @@ class Numbers:
         """Draw a bar each."""
         _title(canvas, top, self._title)
         numbers = np.asarray(self._key(moment.observation), np.float64).reshape(-1)[: self._shown]
-        self._scale = np.maximum(self._scale, np.abs(numbers))
+        self._scale = np.maximum(self._scale, np.where(np.isfinite(numbers), np.abs(numbers), 0.0))
         middle, reach = WIDTH / 2 - 12, WIDTH / 2 - 12 - MARGIN - 24
         for index, number in enumerate(numbers):
             y = top + 24 + ROW * index + ROW / 2
             canvas.text(MARGIN, y, str(index), MUTED, 12)
             canvas.box(middle - reach, y - 6, middle + reach, y + 6, (240, 241, 242))
-            canvas.box(middle, y - 6, middle + reach * number / max(self._scale[index], 1e-12), y + 6, BLUE)
+            if np.isfinite(number):
+                canvas.box(middle, y - 6, middle + reach * number / max(self._scale[index], 1e-12), y + 6, BLUE)
             canvas.line([(middle, y - 8), (middle, y + 8)], MUTED)
             canvas.text(WIDTH - MARGIN, y, f"{number:.2f}", INK, 12, "rm")
         if self._more:
@@ -234,15 +235,21 @@ class StateValue:
             self._past.clear()
         self._past.append(float(moment.values[STATE_VALUE]))
         _title(canvas, top, "value estimate")
+        newest = self._past[-1]
         past = np.array(self._past)
-        low, span = past.min(), max(float(np.ptp(past)), 1e-9)
+        times = np.flatnonzero(np.isfinite(past))  # a network that diverged estimates NaN
+        past = past[times]
         left, right, bottom, height = MARGIN, WIDTH - MARGIN - 62, top + 24 + 76, 64
-        xs = left + (right - left) * np.arange(len(past)) / max(HISTORY - 1, 1)
-        ys = bottom - height * (past - low) / span if np.ptp(past) else np.full(len(past), bottom - height / 2)
         canvas.line([(left, bottom), (right, bottom)], FAINT)
+        span = max(float(np.ptp(past)), 1e-9) if len(past) else 1.0
+        canvas.text(WIDTH - MARGIN, bottom - height / 2, _number(newest, span), INK, 17, "rm")
+        if not len(past):
+            return
+        xs = left + (right - left) * times / max(HISTORY - 1, 1)
+        ys = bottom - height * (past - past.min()) / span if np.ptp(past) else np.full(len(past), bottom - height / 2)
         canvas.line(list(zip(xs.tolist(), ys.tolist(), strict=True)), BLUE, 2)
-        canvas.dot(xs[-1], ys[-1], 4, ORANGE)
-        canvas.text(WIDTH - MARGIN, bottom - height / 2, _number(past[-1], span), INK, 17, "rm")
+        if np.isfinite(newest):
+            canvas.dot(xs[-1], ys[-1], 4, ORANGE)
 
 
 def stacked_frames(observation: Any, space: Box) -> NDArray[np.float64]:

@@ -156,3 +156,21 @@ def test_seconds_need_a_line_of_metrics(tmp_path: Path) -> None:
 
 def test_a_point_of_one_run_keeps_its_own_interval(seeds: list[Path]) -> None:
     assert Curve.of(seeds[1]).evaluations == [Point(50, 50, 10, 10, 10), Point(90, 90, 30, 30, 30)]
+
+
+def test_names_are_written_as_they_are(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, 0, {10: 1.0, 20: 2.0}) for name in (r"a$\frac$b", "_hidden")]
+    figure = rlhub.plot(runs, tmp_path / "x.png")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [text.replace("\u200b", "").replace("\\$", "$").split(" (")[0] for text in shown] == [
+        r"a$\frac$b",
+        "_hidden",
+    ]
+
+
+def test_a_legend_of_long_names_is_whole(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / (letter * 30), 0, {10: 1.0, 20: 2.0}, {10: 1.0}) for letter in "abc"]
+    figure = rlhub.plot(runs, tmp_path / "x.png")
+    shown = figure.legends[0].get_window_extent()
+    assert shown.x0 >= 0
+    assert shown.x1 <= figure.bbox.x1

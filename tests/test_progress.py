@@ -269,3 +269,12 @@ def test_time_and_memory_are_told() -> None:
     assert Snapshot("x", 0, 100_000, "steps", 10.0, 10.0).left == "2:46:40 left"
     assert Snapshot("x", 0, 10, "steps", 0.0, 0.0).left == "-:-- left"
     assert progress.memory() > 10 * 2**20
+
+
+def test_huge_and_unknown_returns_do_not_end_a_run() -> None:
+    returns = Returns(window=1, total=100)
+    returns.add([Episode(1, float("nan"), 1, 0), Episode(2, -1.7e308, 1, 0), Episode(99, 1.7e308, 1, 0)])
+    assert returns.best == 1.7e308
+    huge = Returns(window=1, total=100)
+    huge.add([Episode(1, -1.7e308, 1, 0), Episode(99, 1.7e308, 1, 0)])
+    assert huge.sparkline() == ""

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RunError, reports
+from rlhub_core import ConfigError, RlhubError, RunError, reports
 from rlhub_core.charts import short, ticks
 
 
@@ -364,3 +364,40 @@ def luminance(colour: str) -> float:
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_films_are_told_apart_and_the_latest_are_first(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r")
+    (folder / "videos").mkdir()
+    for name in ("steps-000000010000", "best-000000020000", "evaluation-000000015000"):
+        film(folder / "videos" / f"{name}.gif", 2, 8)
+    said = Outline(rlhub.report(folder, tmp_path / "x.html")).all("summary")
+    assert said[:3] == ["After 20,000 steps, the best so far", "After 15,000 steps", "After 10,000 steps"]
+
+
+def test_the_best_evaluation_is_a_number(run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run("r")
+    file = folder / "evaluations.jsonl"
+    unknown = '{"step": 50, "mean": NaN, "returns": [NaN], "lengths": [1], "unfinished": 0}\n'
+    file.write_text(unknown + file.read_text())
+    assert "nan at step" not in rlhub.report(folder, tmp_path / "x.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("write", "what", "name"),
+    [
+        (rlhub.report, "report", "x.html"),
+        (rlhub.plot, "plot", "x.png"),
+        (lambda run, path: rlhub.record(rlhub.load(run), path, max_steps=2), "film", "x.gif"),
+    ],
+)
+def test_where_nothing_can_be_written(
+    run: Callable[..., Path], tmp_path: Path, write: Callable[[Path, Path], Any], what: str, name: str
+) -> None:
+    folder = run("r")
+    (tmp_path / name).mkdir()
+    with pytest.raises(RlhubError, match=rf"^A {what} cannot be written to .*{name}: Is a directory\.$"):
+        write(folder, tmp_path / name)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RlhubError, match=rf"^A {what} cannot be written to .*{name}: (Not a dir|File exists)"):
+        write(folder, tmp_path / "file" / name)

@@ -17,9 +17,10 @@ from PIL import Image
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, EnvironmentContractError, RlhubError, film
 from rlhub_core.actors import values_of, with_values
+from rlhub_core.drawing import Canvas
 from rlhub_core.film import Film
-from rlhub_core.playing import Stage
-from rlhub_core.views import overlaid, sections, stacked_frames, view_of
+from rlhub_core.playing import Moment, Stage
+from rlhub_core.views import Numbers, overlaid, sections, stacked_frames, view_of
 
 ORANGE = (213, 94, 0)
 
@@ -105,7 +106,7 @@ def test_a_film_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         raise OSError("no space left")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(RlhubError, match=r"^A film cannot be written to .*x\.mp4: no space left\.$"):
         rlhub.record(last, tmp_path / "x.mp4", Playground)
     assert list(tmp_path.iterdir()) == []
 
@@ -222,3 +223,21 @@ def test_gifs_have_the_view_too(tmp_path: Path) -> None:
     with Image.open(path) as shown:
         assert (shown.n_frames, shown.size) == (4, (41 * 14 + 300, 420))  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_network_that_diverged_is_shown_all_the_same() -> None:
+    values = itertools.cycle([np.nan, 2.0, np.inf, 1.0])
+    told = with_values(last, lambda seen: {"state_value": np.full(len(seen), next(values))})
+    frames = viewed(told)
+    assert [shows(frame, ORANGE) > 0 for frame in frames] == [False, True, False, True]
+
+
+def test_a_number_that_is_none_leaves_the_scale() -> None:
+    numbers = Numbers(Box(-np.inf, np.inf, (1,)), "seen", lambda whole: whole)
+    drawn = []
+    for number in (np.nan, 1.0):
+        canvas = Canvas(300, 100)
+        numbers.draw(canvas, 0, Moment(None, np.array([number]), None))
+        drawn.append(shows(canvas.pixels(), (0, 114, 178)))
+    assert drawn[0] == 0
+    assert drawn[1] > 0

@@ -36,12 +36,13 @@ class EarlyStop(Callback):
         """Count, and stop where it is enough."""
         if evaluation.step < self.warmup:
             return
-        if self._best is None or evaluation.mean > self._best + self.min_delta:
+        if evaluation.beats(self._best, self.min_delta):
             self._best, self._without = evaluation.mean, 0
             return
         self._without += 1
         if self._without >= self.patience:
-            raise StopTraining(f"no evaluation above {self._best + self.min_delta:g} in the last {self._without}")
+            above = "NaN" if self._best is None else f"{self._best + self.min_delta:g}"
+            raise StopTraining(f"no evaluation above {above} in the last {self._without}")
 
     def save(self, folder: Path) -> None:
         """Write the best mean return, and how many evaluations were no better."""

@@ -71,7 +71,7 @@ class Video(Callback):
 
     def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
         """Film where evaluations are filmed, or this is the best so far."""
-        better = self._best is None or evaluation.mean > self._best
+        better = evaluation.beats(self._best)
         if better:
             self._best = evaluation.mean
         if self.on == "evaluation" or (self.on == "best" and better):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rlhub_callbacks.early_stop import EarlyStop
 from rlhub_callbacks.profile import ACCOUNTS
 from rlhub_callbacks.time_limit import TimeLimit, seconds_of
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, NotFoundError, Progress, Run
+from rlhub_core import ConfigError, NotFoundError, Progress, Run, StopTraining
 from rlhub_core.callbacks import Evaluate
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.testing import StopAt
@@ -168,3 +169,14 @@ def test_a_planner_that_takes_no_env_step_only_learns(tmp_path: Path) -> None:
     seconds = json.loads((run.folder / "profile.json").read_text())["seconds"]
     assert seconds["environment"] == seconds["acting"] == 0
     assert seconds["learning"] > 0
+
+
+def test_an_evaluation_of_nan_counts_as_no_better() -> None:
+    stop = EarlyStop(patience=2)
+    for mean in (float("nan"), 1.0, float("nan")):
+        stop.on_evaluation(cast(Any, None), Evaluation((mean,), (1,)))
+    with pytest.raises(StopTraining, match=r"^no evaluation above 1 in the last 2$"):
+        stop.on_evaluation(cast(Any, None), Evaluation((0.5,), (1,)))
+    never = EarlyStop(patience=1)
+    with pytest.raises(StopTraining, match=r"^no evaluation above NaN in the last 1$"):
+        never.on_evaluation(cast(Any, None), Evaluation((float("nan"),), (1,)))

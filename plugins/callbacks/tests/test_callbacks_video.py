@@ -8,15 +8,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
+from rlhub_callbacks.video import Video
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RlhubError, film
+from rlhub_core import ConfigError, Evaluation, RlhubError, film
 from rlhub_core.media import filmed
 
 EVALUATE = "core/evaluate:every=100,episodes=2,num_envs=1"
@@ -183,3 +184,13 @@ def test_a_normalising_run_is_filmed_as_it_sees(tmp_path: Path) -> None:
     video = "callbacks/video:every=200,view=agent,format=gif,max_steps=5"
     train(tmp_path, video, normalize="observations", algorithm="deep/ppo", config={"rollout_length": 100})
     assert names(tmp_path) == ["steps-000000000200.gif", "steps-000000000400.gif"]
+
+
+def test_an_evaluation_of_nan_is_no_best_and_hides_none() -> None:
+    means = [float("nan"), 1.0, float("nan"), 2.0]
+    made: list[int] = []
+    video = Video(on="best")
+    video._film = lambda run, step: made.append(step)  # type: ignore[method-assign]
+    for step, mean in enumerate(means):
+        video.on_evaluation(cast(Any, None), Evaluation((mean,), (1,), step=step))
+    assert made == [1, 3]
