@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 class Evaluate(Callback):
     """Plays greedy episodes in environments of its own and records their scores in `evaluations.jsonl`."""
 
+    evaluates = True
     every: int = option(10_000, "env steps between two evaluations", unit="env steps", minimum=1)
     episodes: int = option(10, "episodes an evaluation", minimum=1)
     num_envs: int = option(8, "environments side by side, at most one an episode", minimum=1)
@@ -57,7 +59,8 @@ class Evaluate(Callback):
             run.actor(), self._env, self.episodes, seed, step=progress.steps, longest_episode=self.longest_episode
         )
         run.record_evaluation(evaluation)
-        if self.keep_best and (run.best_evaluation is None or evaluation.mean > run.best_evaluation.mean):
+        best = run.best_evaluation
+        if self.keep_best and (best is None or math.isnan(best.mean) or evaluation.mean > best.mean):
             run.best_evaluation, run.checkpoint_due = evaluation, True
         self._next = (progress.steps // self.every + 1) * self.every
 
@@ -110,7 +113,7 @@ class StopOnReturn(Callback):
         """
         if run.restored is None:
             self._returns = deque()
-        if self.of == "evaluation" and not any(isinstance(callback, Evaluate) for callback in run.callbacks):
+        if self.of == "evaluation" and not any(callback.evaluates for callback in run.callbacks):
             raise ConfigError("core/stop_on_return:of=evaluation needs core/evaluate among the callbacks.")
 
     def on_progress(self, run: Run, progress: Progress) -> None:

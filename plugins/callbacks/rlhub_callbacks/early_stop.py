@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlhub_callbacks.epochs import Epochs
 from rlhub_core import Callback, ConfigError, Run, StopTraining, option, state
-from rlhub_core.callbacks import Evaluate
 from rlhub_core.evaluation import Evaluation
 
 
@@ -29,15 +28,16 @@ class EarlyStop(Callback):
         """
         if run.restored is None:
             self._best, self._without = None, 0
-        if not any(isinstance(callback, (Evaluate, Epochs)) for callback in run.callbacks):
+        if not any(callback.evaluates for callback in run.callbacks):
             raise ConfigError("callbacks/early_stop needs core/evaluate or callbacks/epochs among the callbacks.")
 
     def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
         """Count, and stop where it is enough."""
         if evaluation.step < self.warmup:
             return
-        if self._best is None or evaluation.mean > self._best + self.min_delta:
-            self._best, self._without = evaluation.mean, 0
+        mean = -math.inf if math.isnan(evaluation.mean) else evaluation.mean  # nothing is above NaN
+        if self._best is None or mean > self._best + self.min_delta:
+            self._best, self._without = mean, 0
             return
         self._without += 1
         if self._without >= self.patience:
