@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Evaluate(Callback):
     """Plays greedy episodes in environments of its own and records their scores in `evaluations.jsonl`."""
 
+    evaluates = True
     every: int = option(10_000, "env steps between two evaluations", unit="env steps", minimum=1)
     episodes: int = option(10, "episodes an evaluation", minimum=1)
     num_envs: int = option(8, "environments side by side, at most one an episode", minimum=1)
@@ -111,7 +112,7 @@ class StopOnReturn(Callback):
         """
         if run.restored is None:
             self._returns = deque()
-        if self.of == "evaluation" and not any(isinstance(callback, Evaluate) for callback in run.callbacks):
+        if self.of == "evaluation" and not any(callback.evaluates for callback in run.callbacks):
             raise ConfigError("core/stop_on_return:of=evaluation needs core/evaluate among the callbacks.")
 
     def on_progress(self, run: Run, progress: Progress) -> None:

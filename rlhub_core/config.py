@@ -169,7 +169,8 @@ def parse_value(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
     try:
-        return tomllib.loads(f"value = {_toml_booleans(text)}")["value"]
+        parsed = tomllib.loads(f"value = {_toml_booleans(text)}")
+        return parsed["value"] if len(parsed) == 1 else text  # several lines may be several keys
     except tomllib.TOMLDecodeError:
         bare = re.fullmatch(r"\[(.+)\]|\((.+)\)", text.strip())
         if bare is None:
@@ -184,7 +185,7 @@ def split_name(text: str) -> tuple[str, dict[str, Any]]:
     brackets or double quotes do not separate.
 
     Raises:
-        ConfigError: for an argument without a name.
+        ConfigError: for an argument without a name, or given twice.
     """
     begin = re.search(r":(?=[^:=]*=)", text)
     if begin is None:
@@ -195,6 +196,8 @@ def split_name(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"{text!r}: {part!r} is not key=value. Write {name}:key=value,key=value.")
+        if key.strip() in arguments:
+            raise ConfigError(f"{text!r} gives {key.strip()!r} twice. Leave one of them out.")
         arguments[key.strip()] = parse_value(value.strip())
     return name, arguments
 
@@ -330,6 +333,12 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(_text, value)) + "]"
-    if isinstance(value, str) and (re.search(r'[,"()\[\]]', value) or value != value.strip()):
-        return value if schedules.parse(value) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value != "none" and not _reads_as_itself(value):
+        return json.dumps(value, ensure_ascii=False)
     return "none" if value is None else str(value)
+
+
+def _reads_as_itself(text: str) -> bool:
+    """Return whether a text needs no quotes among other arguments: "linear(1, 0)", but neither "2024" nor "a,b"."""
+    separated = re.search(r'[,"()\[\]]', text) is not None and not schedules.parse(text)
+    return not separated and parse_value(text) == text == text.strip()

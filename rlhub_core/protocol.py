@@ -95,7 +95,13 @@ class Algorithm(Protocol):
 
 
 class Callback:
-    """Looks at a run each time its state is whole. Override what you need; every method does nothing."""
+    """Looks at a run each time its state is whole. Override what you need; every method does nothing.
+
+    Attributes:
+        evaluates: whether it records evaluations, which others may need.
+    """
+
+    evaluates: ClassVar[bool] = False
 
     def on_start(self, run: Run) -> None:
         """Called before the first step of a run, and again when it is resumed."""

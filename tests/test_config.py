@@ -135,6 +135,12 @@ def test_tables_are_written_and_read_back_whatever_they_are_made_of() -> None:
         ("ale_py:ALE/Pong-v5:mode=1", ("ale_py:ALE/Pong-v5", {"mode": 1})),
         ("a/b:store=http://host:5000,n=1", ("a/b", {"store": "http://host:5000", "n": 1})),
         ('a/b:text="{}, (so) {}: \\"x\\"",n=1', ("a/b", {"text": '{}, (so) {}: "x"', "n": 1})),
+        (
+            'a/b:text="2024",more="true",date="2020-01-01"',
+            ("a/b", {"text": "2024", "more": "true", "date": "2020-01-01"}),
+        ),
+        ('a/b:names=["1",b],text="x\\ny=2"', ("a/b", {"names": ["1", "b"], "text": "x\ny=2"})),
+        ("a/b:text=1\ny=2", ("a/b", {"text": "1\ny=2"})),
         ("a/b:names=[train/loss,time/seconds]", ("a/b", {"names": ["train/loss", "time/seconds"]})),
     ],
 )
@@ -146,6 +152,8 @@ def test_names_with_arguments(text: str, expected: Any) -> None:
 def test_an_argument_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'episodes' is not key=value\. Write core/evaluate:key=value,key=value\."):
         config.split_name("core/evaluate:every=1,episodes")
+    with pytest.raises(ConfigError, match=r"'a/b:n=1,n=2' gives 'n' twice\. Leave one of them out\."):
+        config.split_name("a/b:n=1,n=2")
 
 
 def test_schedules_by_their_numbers() -> None:

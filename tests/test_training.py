@@ -529,6 +529,14 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module, "play", lambda *_, step, **__: Evaluation((means[step],), (1,), step=step))
 
 
+def test_an_evaluation_that_is_no_number_is_not_the_best_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    means = {100: float("nan"), 200: 3.0, 300: float("nan"), 400: 2.0}
+    module = Evaluate.on_progress.__globals__
+    monkeypatch.setitem(module, "play", lambda *_, step, **__: Evaluation((means[step],), (1,), step=step))
+    train(callbacks=["core/evaluate:every=100,keep_best=true"], steps=400)
+    assert rlhub.load("run", step="best").steps == 200
+
+
 @pytest.mark.usefixtures("judged")
 def test_the_best_evaluation_keeps_its_checkpoint_over_a_resume() -> None:
     settings = ["core/evaluate:every=100,keep_best=true", "core/checkpoint:every=50,keep=1"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlhub_callbacks.epochs import Epochs
 from rlhub_core import Callback, ConfigError, Run, StopTraining, option, state
-from rlhub_core.callbacks import Evaluate
 from rlhub_core.evaluation import Evaluation
 
 
@@ -29,7 +27,7 @@ class EarlyStop(Callback):
         """
         if run.restored is None:
             self._best, self._without = None, 0
-        if not any(isinstance(callback, (Evaluate, Epochs)) for callback in run.callbacks):
+        if not any(callback.evaluates for callback in run.callbacks):
             raise ConfigError("callbacks/early_stop needs core/evaluate or callbacks/epochs among the callbacks.")
 
     def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:

@@ -28,6 +28,7 @@ class Epochs(Callback):
         test_seconds: wall seconds that it took.
     """
 
+    evaluates = True
     steps: int = option(250_000, "training in an epoch", unit="env steps", minimum=1)
     episodes: int = option(10, "whole episodes of a test", unit="episodes", minimum=1)
     test_steps: int | None = option(None, "length of a test in place of whole episodes", unit="env steps", minimum=1)
@@ -44,10 +45,13 @@ class Epochs(Callback):
         """Begin the first epoch, but for a run that goes on.
 
         Raises:
-            ConfigError: where training uses one live environment object; where there are two such callbacks.
+            ConfigError: where training uses one live environment object; where there are two such callbacks; where
+                there is an epsilon, but no Discrete actions.
         """
         run.separate_environment()
         epochs_of(run.callbacks, "callbacks/epochs")
+        if self.epsilon:
+            _discrete(run.action_space)
         if run.restored is None:
             self.number, self.last = 0, None
 
@@ -133,11 +137,7 @@ class Dithering:
         self.masked = getattr(actor, "masked", False)
         self._actor, self._epsilon = actor, epsilon
         self._rng, self._low = np.random.default_rng(seed), int(getattr(space, "start", 0))
-        if not hasattr(space, "n") or space.shape != ():
-            raise ConfigError(
-                f"callbacks/epochs: epsilon needs Discrete actions, not {type(space).__name__}: leave it 0."
-            )
-        self._actions = int(space.n)
+        self._actions = int(_discrete(space).n)
 
     def __call__(self, observations: Any, first: NDArray[np.bool_], *masks: NDArray[Any]) -> NDArray[Any]:
         actions = np.array(self._actor(observations, first, *masks))
@@ -145,3 +145,9 @@ class Dithering:
             possible = np.flatnonzero(masks[0][env]) if masks else np.arange(self._actions)
             actions[env] = self._low + self._rng.choice(possible)
         return actions
+
+
+def _discrete(space: Any) -> Any:
+    if not hasattr(space, "n") or space.shape != ():
+        raise ConfigError(f"callbacks/epochs: epsilon needs Discrete actions, not {type(space).__name__}: leave it 0.")
+    return space

@@ -54,7 +54,7 @@ class MetricsPrinter(Callback):
     def on_end(self, run: Run) -> None:
         """Name the chosen metrics that nobody has logged, and those that there are."""
         missing = [name for name in self._names if name not in self._seen]
-        if missing and self._seen:
+        if self.metrics != USUAL and missing and self._seen:
             hint = did_you_mean(missing[0], self._seen)
             print(
                 f"Nobody has logged {listed(missing)}.{hint} This run has: {listed(self._seen, 40)}.", file=sys.stderr

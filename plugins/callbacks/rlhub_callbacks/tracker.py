@@ -54,6 +54,7 @@ class Tracker(Callback):
         if run.restored is not None and self._file.exists():
             known = json.loads(self._file.read_text())
             self._id, self._sent = known["id"], known["sent"]
+        self._sent_before = self._sent  # by earlier sessions; this one notes each line once, also several of one step
         for line in lines(run.folder):
             self._note(line)
         self._deliver(run)
@@ -76,7 +77,7 @@ class Tracker(Callback):
             self._guarded(lambda: self.disconnect(run))
 
     def _note(self, line: Line) -> None:
-        if line.step > self._sent[line.source]:
+        if line.step > self._sent_before[line.source]:
             self._pending.append(line)
 
     def _deliver(self, run: Run) -> None:

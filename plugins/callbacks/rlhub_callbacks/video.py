@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhub_core import Callback, ConfigError, Evaluation, Progress, Run, option, state
-from rlhub_core.callbacks import Evaluate
 from rlhub_core.film import UNFINISHED, check_path
 from rlhub_core.media import filmed
 from rlhub_core.playing import Stage
@@ -100,7 +99,7 @@ class Video(Callback):
         film.write(run.folder / FOLDER / f"{self.on}-{step:012d}.{self.format}", self._stage.fps)
 
     def _check_company(self, run: Run) -> None:
-        evaluates = any(isinstance(each, Evaluate) or getattr(each, "evaluates", False) for each in run.callbacks)
+        evaluates = any(each.evaluates for each in run.callbacks)
         if self.on != "steps" and not evaluates:
             raise ConfigError(f"callbacks/video:on={self.on} needs core/evaluate among the callbacks.")
         alike = [each for each in run.callbacks if isinstance(each, Video) and each._files == self._files]

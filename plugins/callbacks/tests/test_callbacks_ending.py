@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +48,8 @@ class Scores(Evaluate):
         ((1.0, 1.4, 1.5, 1.6, 2, 2, 2, 2, 2, 2), "patience=3,min_delta=0.5", 700),
         ((3, 2, 2, 2, 2, 2, 2, 3, 3, 3), "patience=3,warmup=400", 700),
         ((9, 8, 7, 6, 5, 4, 3, 2, 1, 0), "patience=20", 1_000),
+        ((math.nan, 1, 2, 3, math.nan, 4, 5, 6, 7, 8), "patience=3", 1_000),
+        ((math.nan,) * 10, "patience=3", 400),
     ],
 )
 def test_a_run_that_does_not_improve_is_ended(scores: Any, options: str, step: int, tmp_path: Path) -> None:
@@ -123,6 +126,16 @@ def test_a_metric_that_nobody_logs_is_named_with_those_there_are(
         "Nobody has logged train/td_eror. Did you mean 'train/td_error'? This run has: hyper_parameters/epsilon, "
     )
     assert said.out.splitlines()[1].split() == ["100", "–"]
+
+
+def test_metrics_that_nobody_chose_are_not_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learn(tmp_path / "run", ["callbacks/metrics_printer"])
+    assert not capsys.readouterr().err
+
+
+def test_tests_of_epochs_are_evaluations_to_all_who_need_them(tmp_path: Path) -> None:
+    epochs, needs = "callbacks/epochs:steps=500,episodes=1", "core/stop_on_return:value=-1,of=evaluation"
+    assert learn(tmp_path / "run", [epochs, needs]).stopped == "return -1 reached in an evaluation"
 
 
 def test_early_stop_without_evaluations_and_metrics_without_names_are_refused(tmp_path: Path) -> None:

@@ -175,6 +175,13 @@ def test_messages_of_ones_own_survive_the_recipe(tmp_path: Path, capsys: pytest.
     ]
 
 
+class Continuous(rlhub.Callback):
+    """Gives a run continuous actions, before any other callback has seen it."""
+
+    def on_start(self, run: Run) -> None:
+        run.action_space = gymnasium.spaces.Box(0, 1)
+
+
 BAD = [
     (
         ["callbacks/simple_dqn_csv"],
@@ -195,6 +202,7 @@ BAD = [
         "message must have one {} for each of keys, such as {:4.3f} or, for what is counted, {:d}, not '{} {} {}'.",
     ),
     (['callbacks/renom_log:keys=[loss],message="{:d}"'], "message must have one {} for each of keys"),
+    ([Continuous(), "callbacks/epochs:epsilon=0.1"], "epsilon needs Discrete actions, not Box: leave it 0."),
     (["callbacks/epochs:steps=0"], "callbacks/epochs: steps must be at least 1, not 0."),
 ]
 

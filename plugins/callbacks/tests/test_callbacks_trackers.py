@@ -191,6 +191,23 @@ def test_a_server_that_slept_is_sent_what_it_missed(
 
 
 @pytest.mark.parametrize("kind", ["mlflow", "wandb"])
+def test_two_evaluations_at_one_step_are_both_sent(
+    kind: str, fakes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlhub_callbacks.tracker.PATIENCE", 0)
+    two = ["core/evaluate:every=500,episodes=1", "core/evaluate:every=500,episodes=2"]
+    rlhub.train(folder=tmp_path / "run", callbacks=[*two, f"callbacks/{kind}"], progress=False, **LEARN)
+    found = [(step, number) for step, name, number in numbers_sent(tmp_path) if name == "evaluation/episodes"]
+    assert found == [(step, number) for step in range(500, 2_001, 500) for number in (1, 2)]
+
+
+def test_a_project_that_looks_like_a_number_is_resumed(fakes: None, tmp_path: Path) -> None:
+    callbacks: list[Any] = ['callbacks/wandb:project="2024"', StopAt(1_000)]
+    rlhub.train(folder=tmp_path / "run", callbacks=callbacks, progress=False, **LEARN)
+    assert rlhub.resume(tmp_path / "run", callbacks=[StopAt(0)], progress=False).steps == 2_000
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "wandb"])
 def test_a_resumed_run_sends_what_the_session_before_could_not(kind: str, fakes: None, tmp_path: Path) -> None:
     callbacks: list[Any] = [Sleep(500, -1), f"callbacks/{kind}", StopAt(1_000)]
     rlhub.train(folder=tmp_path / "run", callbacks=callbacks, progress=False, **LEARN)

@@ -556,6 +556,14 @@ def test_evaluations_in_plain_training_are_tests(tmp_path: Path) -> None:
     assert tested.hooks() == [*["test_start", *["test_epoch_step"] * 3, "test_close"] * 2, "close"]
 
 
+def test_tests_of_epochs_are_evaluations_to_all_who_need_them(tmp_path: Path) -> None:
+    callbacks = ["legacy/renom_epochs:epoch=2,epoch_step=4", "core/stop_on_return:value=-1e9,of=evaluation"]
+    run = rlhub.train(
+        "deep/dqn", lambda: Recorder(3), steps=8, config=SMALL, folder=tmp_path / "r", callbacks=callbacks
+    )
+    assert run.stopped == "return -1e+09 reached in an evaluation"
+
+
 def test_terminate_in_plain_training_needs_someone_who_listens(tmp_path: Path) -> None:
     with pytest.warns(
         UserWarning, match=r"Ruled.terminate\(\) says that training ends.*callbacks=\['legacy/terminate'\]"

@@ -52,6 +52,7 @@ class Epoch(NamedTuple):
 class Epochs(Callback):
     """Runs training in ReNom's epochs; made by `rlhub_legacy.renom.fit`."""
 
+    evaluates = True
     epoch: int = option(500, "epochs", minimum=1)
     epoch_step: int = option(250_000, "steps of each environment in an epoch", unit="steps", minimum=1)
     random_step: int = option(0, "steps before the first epoch, without hooks", unit="steps", minimum=0)
