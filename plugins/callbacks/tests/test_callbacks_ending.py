@@ -49,7 +49,7 @@ class Scores(Evaluate):
         ((3, 2, 2, 2, 2, 2, 2, 3, 3, 3), "patience=3,warmup=400", 700),
         ((9, 8, 7, 6, 5, 4, 3, 2, 1, 0), "patience=20", 1_000),
         ((math.nan, 1, 2, 3, math.nan, 4, 5, 6, 7, 8), "patience=3", 1_000),
-        ((math.nan,) * 10, "patience=3", 400),
+        ((math.nan,) * 10, "patience=3", 300),
     ],
 )
 def test_a_run_that_does_not_improve_is_ended(scores: Any, options: str, step: int, tmp_path: Path) -> None:
