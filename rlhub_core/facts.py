@@ -39,6 +39,7 @@ class Facts:
     provenance: Mapping[str, Any]
     profile: Mapping[str, float]  # what the time went into -> seconds
     stopped: str  # why it ended early
+    plans: bool = False  # its steps are sweeps over a model, and it ends by itself
     label: str = ""
 
     @classmethod
@@ -59,11 +60,11 @@ class Facts:
                 raise ValueError("an evaluation without an episode")
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise RunError(f"{folder} holds records that cannot be read: {error!r}. Restore its files.") from error
-        stopped = _object(_newest(folder) / "manifest.json").get("stopped", "")
+        manifest = _object(_newest(folder) / "manifest.json")
         profile = _object(folder / "profile.json").get("seconds", {})
-        return cls(
-            folder, experiment, *records, _object(folder / "provenance.json"), _seconds(profile), str(stopped), label
-        )
+        provenance, stopped = _object(folder / "provenance.json"), str(manifest.get("stopped", ""))
+        plans = manifest.get("plans") is True
+        return cls(folder, experiment, *records, provenance, _seconds(profile), stopped, plans, label)
 
     @cached_property
     def steps(self) -> int:

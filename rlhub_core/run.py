@@ -238,6 +238,7 @@ class Run:
                 },
             )
             return {
+                "plans": self.plans,
                 "resume": "exact" if whole and self._exact() else "warm",
                 "stopped": self.stopped,
                 "provenance": self.provenance,

@@ -33,7 +33,8 @@ def summary(runs: Sequence[Facts]) -> Section:
     if len(runs) > 1:
         told = [_summarised(run) for run in runs]
         rows = [[run.label, *each.values()] for run, each in zip(runs, told, strict=True)]
-        return section("Result", table(("Run", *told[0]), rows, "How each run went", class_="numbers"))
+        heads = ("Run", *(" or ".join(dict.fromkeys(names)) for names in zip(*told, strict=True)))
+        return section("Result", table(heads, rows, "How each run went", class_="numbers"))
     numbers = [h("div", h("dt", name), h("dd", value)) for name, value in _summarised(runs[0]).items()]
     return section("Result", h("dl", numbers))
 
@@ -44,13 +45,16 @@ def _summarised(run: Facts) -> dict[str, str]:
     best = run.best_evaluation
     over = f"(last {min(LAST, len(run.episodes))})"
     ended = "complete" if run.steps >= recipe.steps else f"{run.steps / recipe.steps:.0%} of {recipe.steps:,}"
+    if run.plans:
+        ended = "planned; it ends when it has converged"
+    counted = "Sweeps" if run.plans else "Env steps"
     return {
         "Training return": "–" if run.last_return is None else f"{run.last_return:.1f} {over}",
         "Last evaluation": _score(last),
         "Best evaluation": "–" if best is None else f"{best.mean:.1f} at step {best.step:,}",
-        "Env steps": f"{run.steps:,}",
+        counted: f"{run.steps:,}",
         "Time": duration(run.seconds) if run.seconds else "–",
-        "Steps/s": f"{run.speed:,.0f}" if run.speed else "–",
+        "Sweeps/s" if run.plans else "Steps/s": f"{run.speed:,.0f}" if run.speed else "–",
         "State": f"stopped: {run.stopped}" if run.stopped else ended,
     }
 
@@ -100,7 +104,8 @@ def _chart(
     if not curves:
         return None
     drawn = _labelled(over_seeds(curves, "std"), everyone)
-    unit = "environment steps"
+    units = {"sweeps" if run.plans else "environment steps" for run in runs}
+    unit = " or ".join(sorted(units))
     return chart(title, drawn, [_look(curve, everyone) for curve in drawn], unit=unit, legend=legend)
 
 

@@ -126,6 +126,20 @@ def test_several_runs_are_compared(run: Callable[..., Path], tmp_path: Path) -> 
     assert cells.index("algorithm") > at
 
 
+def test_the_steps_of_a_plan_are_sweeps(tmp_path: Path) -> None:
+    learnt, plan = tmp_path / "learnt", tmp_path / "plan"
+    rlhub.train("tabular/q_learning", "FrozenLake-v1", steps=500, folder=learnt)
+    rlhub.train("tabular/value_iteration", "FrozenLake-v1", folder=plan)
+    alone = Outline(rlhub.report(plan, tmp_path / "alone.html"))
+    facts = dict(zip(alone.all("dt"), alone.all("dd"), strict=True))
+    assert "Env steps" not in facts
+    assert int(facts["Sweeps"].replace(",", "")) > 1
+    assert facts["State"] == "planned; it ends when it has converged"
+    assert set(alone.all("p")) & {"sweeps", "environment steps"} == {"sweeps"}
+    both = Outline(rlhub.report([learnt, plan], tmp_path / "both.html"))
+    assert "Env steps or Sweeps" in both.all("th")
+
+
 def test_a_run_that_has_recorded_nothing_has_a_page(toy: Path, tmp_path: Path) -> None:
     rlhub.train("toy/random", "toy/Corridor-v0", steps=1, folder=tmp_path / "run")
     page = Outline(rlhub.report(tmp_path / "run", tmp_path / "x.html"))
