@@ -34,7 +34,8 @@ class StopAt(rlhub.Callback):
 
 def records(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return (folder / "episodes.csv").read_text(), [{k: v for k, v in x.items() if k != "time/seconds"} for x in lines]
+    of_steps = [{name: number for name, number in line.items() if not name.startswith("time/")} for line in lines]
+    return (folder / "episodes.csv").read_text(), of_steps
 
 
 @pytest.mark.parametrize("name", NAMES)
