@@ -24,6 +24,7 @@ from callbacks_kit import (
 
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, Progress, Run
+from rlhub_core.hub import default_hub
 from rlhub_core.records import read_metrics
 from rlhub_core.testing import StopAt
 
@@ -89,9 +90,9 @@ def test_a_column_that_comes_late_loses_no_line(tmp_path: Path) -> None:
         def on_record(self, run: Run, record: Any) -> None:
             assert len(table(run.folder / "metrics.csv")) == len(read_metrics(run.folder))
 
-    from rlhub_tabular.q_learning import QLearning
+    learner: Any = default_hub().load("algorithm", "tabular/q_learning")
 
-    class Measuring(QLearning):
+    class Measuring(learner):  # type: ignore[misc]
         def train(self, collector: Any, until: int) -> Any:
             for progress in super().train(collector, until):
                 yield Progress(progress.steps, progress.episodes, {f'odd, "{progress.steps // 100}"': 1.0})
