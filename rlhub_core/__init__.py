@@ -30,16 +30,17 @@ from rlhub_core.evaluation import Evaluation, evaluate
 from rlhub_core.experiment import Experiment
 from rlhub_core.hookspecs import hookimpl
 from rlhub_core.hub import Hub, Plugin, default_hub
-from rlhub_core.media import plot, record
 from rlhub_core.normalization import Normalization, Normalize
+from rlhub_core.playing.recording import record
+from rlhub_core.playing.watching import watch
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
 from rlhub_core.replay import Replay
-from rlhub_core.reports import report
+from rlhub_core.reporting.page import report
+from rlhub_core.reporting.plotting import plot
 from rlhub_core.run import Run
 from rlhub_core.schedules import Scheduled
 from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec
 from rlhub_core.training import load, resume, train
-from rlhub_core.watching import watch
 
 __version__ = "0.1.0"
 

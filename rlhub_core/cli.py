@@ -242,11 +242,12 @@ def record(
     rlhub record runs/x
     rlhub record runs/x --episodes 3 --best --view agent --out breakout.mp4
     """
-    from rlhub_core import media, training
+    from rlhub_core import training
+    from rlhub_core.playing import recording
 
     agent = training.load(run, step=_step(step, best))
     path = out or run / "videos" / f"step-{agent.steps}.gif"
-    typer.echo(media.record(agent, path, episodes=episodes, seed=seed, fps=fps, max_steps=max_steps, view=view))
+    typer.echo(recording.record(agent, path, episodes=episodes, seed=seed, fps=fps, max_steps=max_steps, view=view))
 
 
 @door("watch")
@@ -280,7 +281,8 @@ def watch(
     rlhub watch runs/x --best --view agent --speed 2
     rlhub watch runs/x --human --record mine.gif
     """
-    from rlhub_core import training, watching
+    from rlhub_core import training
+    from rlhub_core.playing import watching
 
     agent = training.load(run, step=_step(step, best))
     returns = watching.watch(
@@ -325,11 +327,11 @@ def plot(
     rlhub plot runs/x --metric train/loss --smooth 20
     rlhub plot runs/dqn-* runs/ppo-* --band ci --x seconds --out compared.pdf
     """
-    from rlhub_core import media
+    from rlhub_core.reporting import plotting
 
     over = "" if x == "steps" else f"-over-{x}"
     path = out or runs[0] / "plots" / f"{metric.replace('/', '-')}{over}.png"
-    media.plot(runs, path, metric=metric, x=x, smooth=smooth, band=band)  # type: ignore[arg-type]
+    plotting.plot(runs, path, metric=metric, x=x, smooth=smooth, band=band)  # type: ignore[arg-type]
     typer.echo(path)
 
 
@@ -348,9 +350,9 @@ def report(
 
     The page is one file: it opens from disk, needs no network, and can be sent to anybody.
     """
-    from rlhub_core import reports
+    from rlhub_core.reporting import page
 
-    typer.echo(reports.report(runs, out or runs[0] / "report.html"))
+    typer.echo(page.report(runs, out or runs[0] / "report.html"))
 
 
 def _step(step: Any, best: bool) -> Any:

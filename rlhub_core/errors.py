@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -74,6 +75,12 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     """Return the names in order, comma-separated, cut with "…" where there are many."""
     ordered = sorted(names)
     return ", ".join([*ordered[:most], *(["…"] if len(ordered) > most else [])]) or "none"
+
+
+def need(module: str, extra: str, what: str = "Pictures need") -> None:
+    """Raise RlhubError where a module of one of the core's extras is not installed."""
+    if find_spec(module) is None:
+        raise RlhubError(f"{what} {module}, which is not installed. Try: pip install 'rlhub-core[{extra}]'.")
 
 
 @contextmanager

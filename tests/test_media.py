@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RlhubError, RunError, film
-from rlhub_core.curves import running_mean
+from rlhub_core import ConfigError, RlhubError, RunError
+from rlhub_core.reporting.curves import running_mean
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_running_mean() -> None:
 
 
 def test_without_the_extra(run: rlhub.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film, "find_spec", lambda name: None)
+    monkeypatch.setattr("rlhub_core.errors.find_spec", lambda name: None)
     for draw, module in ((lambda: rlhub.plot(run), "matplotlib"), (lambda: rlhub.record(run, "x.gif"), "PIL")):
         with pytest.raises(RlhubError) as caught:
             draw()

@@ -13,7 +13,7 @@ import pytest
 
 import rlhub_core as rlhub
 from rlhub_core import ConfigError, Experiment, RunError
-from rlhub_core.curves import Curve, Point, average, settings
+from rlhub_core.reporting.curves import Curve, Point, average, settings
 
 
 def write_run(

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RlhubError, RunError, reports
-from rlhub_core.charts import short, ticks
+from rlhub_core import ConfigError, RlhubError, RunError
+from rlhub_core.reporting.charts import short, ticks
 
 
 class Outline(HTMLParser):
@@ -211,7 +211,7 @@ def test_videos_are_made_smaller_or_left_out(
     film(folder / "videos/step-400.gif", 12, 640)
     (folder / "videos/step-200.mp4").write_bytes(bytes(3_000_000))
     (folder / "videos/step-300.mp4").write_bytes(bytes(3_000))
-    monkeypatch.setattr(reports, "LARGEST", 700_000)
+    monkeypatch.setattr("rlhub_core.reporting.page.LARGEST", 700_000)
     path = rlhub.report(folder, tmp_path / "x.html")
     page = Outline(path)
     assert path.stat().st_size < 700_000
@@ -230,7 +230,7 @@ def test_a_film_that_is_broken_and_too_large_is_left_out(
     folder = run("r")
     (folder / "videos").mkdir()
     (folder / "videos/step-1.gif").write_bytes(bytes(2_000_000))
-    monkeypatch.setattr(reports, "LARGEST", 1_000_000)
+    monkeypatch.setattr("rlhub_core.reporting.page.LARGEST", 1_000_000)
     assert "left out" in rlhub.report(folder, tmp_path / "x.html").read_text()
 
 

@@ -15,12 +15,12 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from PIL import Image
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, EnvironmentContractError, RlhubError, film
+from rlhub_core import ConfigError, EnvironmentContractError, RlhubError
 from rlhub_core.actors import values_of, with_values
-from rlhub_core.drawing import Canvas
-from rlhub_core.film import Film
-from rlhub_core.playing import Moment, Stage
-from rlhub_core.views import Numbers, overlaid, sections, stacked_frames, view_of
+from rlhub_core.playing.drawing import Canvas
+from rlhub_core.playing.film import Film
+from rlhub_core.playing.stage import Moment, Stage
+from rlhub_core.playing.views import Numbers, overlaid, sections, stacked_frames, view_of
 
 ORANGE = (213, 94, 0)
 
@@ -121,7 +121,7 @@ def test_frames_of_two_sizes_make_no_film() -> None:
 
 
 def test_without_what_writes_or_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film, "find_spec", lambda name: None)
+    monkeypatch.setattr("rlhub_core.errors.find_spec", lambda name: None)
     said = "An MP4 needs av, which is not installed. Try: pip install 'rlhub-core[video]'."
     with pytest.raises(RlhubError, match=f"^{re.escape(said)}$"):
         rlhub.record(last, tmp_path / "x.mp4", Playground)

@@ -16,11 +16,12 @@ from gymnasium.spaces import Box, Discrete
 from typer.testing import CliRunner
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RlhubError, film, playing, window
-from rlhub_core.actions import action_names, keys_of
+from rlhub_core import ConfigError, RlhubError
 from rlhub_core.cli import app
-from rlhub_core.terminal import Pressed, Terminal, colours_of, half_blocks, key_names
-from rlhub_core.window import Window
+from rlhub_core.playing import stage, window
+from rlhub_core.playing.actions import action_names, keys_of
+from rlhub_core.playing.terminal import Pressed, Terminal, colours_of, half_blocks, key_names
+from rlhub_core.playing.window import Window
 
 
 class Screen:
@@ -264,7 +265,7 @@ def test_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_window_needs_pygame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film, "find_spec", lambda name: None)
+    monkeypatch.setattr("rlhub_core.errors.find_spec", lambda name: None)
     with pytest.raises(
         RlhubError, match=r"^A window needs pygame, which is not installed. Try: pip install 'rlhub-core"
     ):
@@ -275,9 +276,9 @@ def test_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
-    assert playing.has_display()
+    assert stage.has_display()
     monkeypatch.delenv("DISPLAY")
-    assert not playing.has_display()
+    assert not stage.has_display()
 
 
 # keys

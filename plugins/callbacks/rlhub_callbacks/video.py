@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhub_core import Callback, ConfigError, Evaluation, Progress, Run, option, state
-from rlhub_core.film import UNFINISHED, check_path
-from rlhub_core.media import filmed
-from rlhub_core.playing import Stage
+from rlhub_core.playing.film import UNFINISHED, check_path
+from rlhub_core.playing.recording import filmed
+from rlhub_core.playing.stage import Stage
+from rlhub_core.playing.views import check_view
 from rlhub_core.seeding import stream
-from rlhub_core.views import check_view
 
 FOLDER = "videos"
 On = Literal["steps", "evaluation", "best"]

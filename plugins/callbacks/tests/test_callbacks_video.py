@@ -17,8 +17,8 @@ from PIL import Image
 from rlhub_callbacks.video import Video
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, Evaluation, RlhubError, film
-from rlhub_core.media import filmed
+from rlhub_core import ConfigError, Evaluation, RlhubError
+from rlhub_core.playing.recording import filmed
 
 EVALUATE = "core/evaluate:every=100,episodes=2,num_envs=1"
 GIF = "callbacks/video:every=150,format=gif,max_steps=20"
@@ -161,7 +161,7 @@ def test_what_cannot_be_filmed_is_refused_at_the_start(
 
 
 def test_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film, "find_spec", lambda name: None)
+    monkeypatch.setattr("rlhub_core.errors.find_spec", lambda name: None)
     with pytest.raises(
         RlhubError, match=r"^An MP4 needs av, which is not installed\. Try: pip install 'rlhub-core\[vid"
     ):

@@ -12,7 +12,7 @@ from gymnasium.vector import AsyncVectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import Callback, ConfigError, Progress, Run, option, state
-from rlhub_core.film import Film
+from rlhub_core.playing.film import Film
 from rlhub_tabular.board import Board
 from rlhub_tabular.canvas import Range
 from rlhub_tabular.pictures import q_map, value_map, visit_map

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from rlhub_core import ConfigError
-from rlhub_core.film import Film
+from rlhub_core.playing.film import Film
 from rlhub_legacy.renom.arcade import Game, grey
 from rlhub_legacy.renom.base import BaseEnv
 from rlhub_legacy.renom.openai import CartPole00, MountainCar

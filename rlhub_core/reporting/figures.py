@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlhub_core.curves import EVALUATED, RETURNS, Axis, Band, Curve
 from rlhub_core.errors import listed
+from rlhub_core.reporting.curves import EVALUATED, RETURNS, Axis, Band, Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

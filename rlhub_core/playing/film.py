@@ -6,14 +6,13 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core.errors import ConfigError, EnvironmentContractError, RlhubError, written
+from rlhub_core.errors import ConfigError, EnvironmentContractError, need, written
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -137,12 +136,6 @@ def check_path(path: Path) -> None:
     if ending not in NEEDS:
         raise ConfigError(f"A recording is a .gif or .mp4, not {path.suffix or 'a file without ending'!r}: {path}.")
     need(*NEEDS[ending])
-
-
-def need(module: str, extra: str, what: str = "Pictures need") -> None:
-    """Raise RlhubError where a module of one of the core's extras is not installed."""
-    if find_spec(module) is None:
-        raise RlhubError(f"{what} {module}, which is not installed. Try: pip install 'rlhub-core[{extra}]'.")
 
 
 def _times(shape: Sequence[int]) -> int:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlhub_core.actions import NOTHING, KeyMap, keys_of
-from rlhub_core.drawing import Pixels
 from rlhub_core.envs import check_positive
-from rlhub_core.errors import ConfigError
+from rlhub_core.errors import ConfigError, need
 from rlhub_core.evaluation import LONGEST_EPISODE, told
-from rlhub_core.film import Film, check_path, need
-from rlhub_core.playing import Moment, Stage, has_display
-from rlhub_core.terminal import Pressed, Terminal
-from rlhub_core.views import check_view, view_of
-from rlhub_core.window import Window
+from rlhub_core.playing.actions import NOTHING, KeyMap, keys_of
+from rlhub_core.playing.drawing import Pixels
+from rlhub_core.playing.film import Film, check_path
+from rlhub_core.playing.stage import Moment, Stage, has_display
+from rlhub_core.playing.terminal import Pressed, Terminal
+from rlhub_core.playing.views import check_view, view_of
+from rlhub_core.playing.window import Window
 
 SLOWEST, FASTEST = 1 / 16, 64.0  # times the environment's own speed
 LAST = 0.6  # s that the last frame of an episode stays

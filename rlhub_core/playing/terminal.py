@@ -14,8 +14,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core.drawing import Pixels
 from rlhub_core.errors import RlhubError
+from rlhub_core.playing.drawing import Pixels
 
 HALF = "▀"  # its ink is the upper pixel, its ground the lower one
 CUBE = np.array([0, 95, 135, 175, 215, 255])  # levels of xterm's 216 colours

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from xml.etree.ElementTree import Element
 
-from rlhub_core.charts import COLOURS, chart, legend_of
-from rlhub_core.curves import Curve, labelled, over_seeds, settings
-from rlhub_core.embedding import embedded, videos_of
 from rlhub_core.evaluation import Evaluation
-from rlhub_core.facts import LAST, Facts
-from rlhub_core.markup import Child, h
+from rlhub_core.reporting.charts import COLOURS, chart, legend_of
+from rlhub_core.reporting.curves import Curve, labelled, over_seeds, settings
+from rlhub_core.reporting.embedding import embedded, videos_of
+from rlhub_core.reporting.facts import LAST, Facts
+from rlhub_core.reporting.markup import Child, h
 
 MOST_CHARTS = 40
 SCHEDULES = "hyper_parameters/"

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rlhub_core.drawing import FAINT, INK, MUTED, Canvas, Pixels
-from rlhub_core.errors import RlhubError
-from rlhub_core.film import need
-from rlhub_core.terminal import Pressed
+from rlhub_core.errors import RlhubError, need
+from rlhub_core.playing.drawing import FAINT, INK, MUTED, Canvas, Pixels
+from rlhub_core.playing.terminal import Pressed
 
 TALL_ENOUGH = 420  # pixels; smaller frames are enlarged
 BAR = 46  # pixels below the frame for two lines of text

@@ -13,11 +13,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from rlhub_core import sections
-from rlhub_core.curves import Curve, labelled
 from rlhub_core.errors import ConfigError, listed, written
-from rlhub_core.facts import Facts
-from rlhub_core.markup import document, h
+from rlhub_core.reporting import sections
+from rlhub_core.reporting.curves import Curve, labelled
+from rlhub_core.reporting.facts import Facts
+from rlhub_core.reporting.markup import document, h
 
 LARGEST = 15_000_000  # characters of a page, videos included
 
@@ -63,7 +63,9 @@ def _told_apart(runs: Sequence[Facts]) -> list[Facts]:
 
 
 def _page(runs: Sequence[Facts], room: int) -> Element:
-    script, style = (files("rlhub_core").joinpath("assets", name).read_text() for name in ("report.js", "report.css"))
+    script, style = (
+        files("rlhub_core.reporting").joinpath("assets", name).read_text() for name in ("report.js", "report.css")
+    )
     environments = listed({run.experiment.environment for run in runs}, 3)
     title = f"{listed({run.experiment.algorithm for run in runs}, 3)} on {environments}"
     parts = [

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from rlhub_core.markup import h
+from rlhub_core.reporting.markup import h
 
 TYPES = {".gif": "image/gif", ".mp4": "video/mp4", ".webm": "video/webm"}
 BEST = ", the best so far"

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from rlhub_core import checkpoint
-from rlhub_core.curves import RETURNS, Curve, labelled
 from rlhub_core.errors import RunError
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import FILE, Experiment
 from rlhub_core.protocol import Episode
 from rlhub_core.records import read_episodes, read_evaluations, read_metrics
+from rlhub_core.reporting.curves import RETURNS, Curve, labelled
 
 LAST = 20  # training episodes in the mean that stands for the end
 APART = {"step", "time/seconds", "rollout/episodes", RETURNS}  # metrics that have no chart of their own

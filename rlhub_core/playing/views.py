@@ -11,12 +11,11 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from numpy.typing import NDArray
 
-from rlhub_core.actions import action_names
 from rlhub_core.actors import ACTION_VALUES, STATE_VALUE
-from rlhub_core.drawing import BLUE, FAINT, INK, MUTED, ORANGE, Canvas, Pixels, fitted, shortened
-from rlhub_core.errors import ConfigError
-from rlhub_core.film import need
-from rlhub_core.playing import Moment, Stage
+from rlhub_core.errors import ConfigError, need
+from rlhub_core.playing.actions import action_names
+from rlhub_core.playing.drawing import BLUE, FAINT, INK, MUTED, ORANGE, Canvas, Pixels, fitted, shortened
+from rlhub_core.playing.stage import Moment, Stage
 
 View = Literal["environment", "agent"]
 VIEWS: tuple[View, ...] = ("environment", "agent")

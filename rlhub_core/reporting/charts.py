@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from rlhub_core.curves import Curve, Values
-from rlhub_core.markup import data, h
+from rlhub_core.reporting.curves import Curve, Values
+from rlhub_core.reporting.markup import data, h
 
 SIZE = 1000.0  # of the drawing, whatever its size on the screen
 MOST = 500  # points of a line
