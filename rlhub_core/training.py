@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlhub_core import checkpoint, state
+from rlhub_core import checkpoint, state, storage
 from rlhub_core.callbacks import Checkpoint
 from rlhub_core.config import mention
 from rlhub_core.envs import EnvironmentSource
@@ -158,7 +158,7 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         raise RunError(f"{folder} holds another run. Resume it (rlhub resume {folder}), or choose another folder.")
     created = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(folder)
     except OSError as error:
         raise RunError(f"A run cannot be written to {folder}: {error.strerror}.") from error
     try:
@@ -171,7 +171,7 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         if (folder / FILE).exists():
             raise RunError(f"{folder} holds another run by now. Choose another folder.")
         run.experiment.write(folder)
-        (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
+        storage.replace(folder / PROVENANCE, json.dumps(run.provenance, indent=1))
         try:
             yield run
         except BaseException as error:
@@ -297,7 +297,7 @@ def _best(folder: Path) -> int:
 def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
     """Return the newest whole checkpoint (or the one of a step) and its manifest; say which were damaged."""
     parent = folder / "checkpoints"
-    known = checkpoint.steps(parent)
+    known = checkpoint.folders(parent)
     if step is not None and step not in known:
         raise RunError(f"{folder} has no checkpoint of step {step}. It has: {', '.join(map(str, known)) or 'none'}.")
     if not known:
@@ -305,10 +305,11 @@ def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]
             f"{folder} has no checkpoint yet: it was stopped before its first. Start it again in another folder."
         )
     damage: list[str] = []
-    for each in [step] if step is not None else reversed(known):
-        path = parent / f"{each:012d}"
+    for path in [known[step]] if step is not None else reversed(known.values()):
         try:
             return path, checkpoint.verify(path)
+        except checkpoint.NewerFormatError:
+            raise  # it is whole: a resume from an older one would set it aside
         except CheckpointError as error:
             damage.append(str(error))
             print(error, file=sys.stderr)
