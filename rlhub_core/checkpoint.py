@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -266,9 +267,9 @@ def _full(parent: Path, step: int, reason: str, needed: int) -> str:
     known = steps(parent)
     about = f"about {size(needed)}" if known else f"more than {size(needed)}"
     onward = (
-        f"Free some, then go on from step {known[-1]:,}: rlhub resume {parent.parent}"
+        f"Free some space, then go on from step {known[-1]:,}: rlhub resume {shlex.quote(str(parent.parent))}"
         if known
-        else "Free some, then start again"
+        else "Free some space, then start again"
     )
     return (
         f"The checkpoint of step {step:,} could not be written to {parent}: {reason}. "

@@ -116,7 +116,7 @@ class Records:
                 os.truncate(path, size)
 
     def _room_for(self, name: str) -> contextlib.AbstractContextManager[None]:
-        onward = f"Free some, then go on from the last checkpoint: rlhub resume {shlex.quote(str(self.folder))}."
+        onward = f"Free some space, then go on from the last checkpoint: rlhub resume {shlex.quote(str(self.folder))}."
         return room_for(self.folder / name, onward)
 
     def _note(self, name: str, number: float) -> None:

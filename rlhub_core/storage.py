@@ -74,13 +74,13 @@ def room_for(path: Path, cure: str) -> Iterator[None]:
     except OSError as error:
         if (reason := reason_if_full(error)) is None:
             raise
-        raise StorageError(f"{path} could not be written: {reason} ({free_space(path)}). {cure}") from error
+        raise StorageError(f"{path} could not be written: {reason}; {free_space(path)}. {cure}") from error
 
 
 def free_space(path: Path) -> str:
-    """Return how much space there is where a path lies, as a sentence says it."""
+    """Return how much space there is where a path lies, as a clause; a quota may leave less."""
     there = next(each for each in (path, *path.parents, Path()) if each.exists())
-    return f"{size(shutil.disk_usage(there).free)} are free"
+    return f"the disk has {size(shutil.disk_usage(there).free)} free"
 
 
 def size(count: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,13 +171,14 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
     with only_writer(folder):
         if (folder / FILE).exists():
             raise RunError(f"{folder} holds another run by now. Choose another folder.")
-        run.experiment.write(folder)
-        storage.replace(folder / PROVENANCE, json.dumps(run.provenance, indent=1))
         try:
+            with storage.room_for(folder, "Free some space, then start again."):
+                run.experiment.write(folder)
+                storage.replace(folder / PROVENANCE, json.dumps(run.provenance, indent=1))
             yield run
         except BaseException as error:
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
-            if refused or not (folder / "checkpoints").exists():
+            if refused or not checkpoint.steps(folder / "checkpoints"):
                 _free(folder)
             raise
 
@@ -227,7 +229,8 @@ def resume(
         run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
         run.restore(newest, manifest)
         if steps is not None:
-            run.experiment.write(folder)
+            with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
+                run.experiment.write(folder)
         if run.restored == "warm":
             print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
         return drive(run, progress)
@@ -268,8 +271,8 @@ def load(
 def _free(folder: Path) -> None:
     """Remove the beginnings of a run that took no step, so that another may have its folder."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / FILE).unlink()
-    (folder / PROVENANCE).unlink()
+    (folder / FILE).unlink(missing_ok=True)
+    (folder / PROVENANCE).unlink(missing_ok=True)
 
 
 def _free_folder(experiment: Experiment) -> Path:

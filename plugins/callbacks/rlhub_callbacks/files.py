@@ -93,5 +93,5 @@ class Growing:
 
 
 def _room_for(path: Path) -> contextlib.AbstractContextManager[None]:
-    onward = f"Free some, then go on from the last checkpoint: rlhub resume {shlex.quote(str(path.parent))}."
+    onward = f"Free some space, then go on from the last checkpoint: rlhub resume {shlex.quote(str(path.parent))}."
     return storage.room_for(path, onward)
