@@ -54,7 +54,8 @@ def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Pa
         manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _members(aside, _digests(parent))}
         for path in aside.rglob("*"):
             sync(path)
-        (aside / MANIFEST).write_text(_sealed(manifest), encoding="utf-8")
+        read_back = json.loads(_dumped(manifest))  # as a reader will see it: keys 1 and "1" are one
+        (aside / MANIFEST).write_text(_sealed(read_back), encoding="utf-8")
         sync(aside / MANIFEST)
         sync(aside)
         _put_in_place(aside, final)
@@ -187,7 +188,6 @@ def _put_in_place(aside: Path, final: Path) -> None:
     old = final.with_suffix(".old")
     if final.exists():
         final.rename(old)
-        sync(final.parent)  # both renames may not reach the disk in the wrong order
     aside.rename(final)
     sync(final.parent)
     if old.exists():

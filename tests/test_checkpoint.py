@@ -147,6 +147,12 @@ def test_a_manifest_that_nobody_wrote(damaged: Callable[[], Path], text: str, me
     assert message in str(error.value)
 
 
+def test_facts_that_json_writes_in_another_way_are_no_damage(tmp_path: Path) -> None:
+    facts = {1: "one", "1": "other", "nan": float("nan"), "tuple": (1, -0.0), "text": "\udcff é", "none": None}
+    folder = checkpoint.write(tmp_path, 1, lambda folder: {"provenance": facts})
+    assert checkpoint.verify(folder)["provenance"]["tuple"] == [1, 0.0]
+
+
 def test_a_checkpoint_in_the_place_of_another_is_detected(tmp_path: Path) -> None:
     for step in (1, 2):
         checkpoint.write(tmp_path, step, fill)
