@@ -45,7 +45,7 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt \
 		--editable '.[media,video]' $(foreach plugin,$(PLUGINS),--editable $(plugin)) \
-		hatchling mypy pytest pytest-xdist ruff sb3-contrib tensorboardX
+		hatchling hypothesis mypy pytest pytest-xdist ruff sb3-contrib tensorboardX
 	touch $@
 
 .venv/bench: .venv/ready

@@ -24,6 +24,7 @@ from rlhub_core.errors import (
     RlhubError,
     RunError,
     SpaceError,
+    StorageError,
     TrainingError,
 )
 from rlhub_core.evaluation import Evaluation, evaluate
@@ -111,6 +112,7 @@ __all__ = [
     "Scheduled",
     "SpaceError",
     "StopTraining",
+    "StorageError",
     "TrainingError",
     "Transition",
     "WrapperSpec",

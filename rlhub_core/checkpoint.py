@@ -1,127 +1,277 @@
-"""A checkpoint is a folder that is whole or absent: written aside, hashed, its manifest last, then renamed."""
+"""A checkpoint is a folder that is whole or absent: written aside, hashed, its manifest last, then renamed.
+
+While it is written or deleted it bears another name:
+
+    .000000200000.partial   being written; of a killed process, and cleared away
+    000000200000            complete
+    000000200000.old        complete, while another of the same step takes its place
+    .000000200000.deleted   being deleted, so that half of it never looks like a whole one
+    000000200000.damaged    set aside by a resume that used an older one
+
+Files may be hard links to those of another checkpoint: nothing in a checkpoint is ever written again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
+import shlex
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhub_core.errors import CheckpointError
+from rlhub_core.errors import CheckpointError, StorageError
+from rlhub_core.storage import free_space, make_folder, reason_if_full, size, sync
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+Manifest = dict[str, Any]
+Member = dict[str, Any]  # {"sha256": hex digest, "size": bytes}
+
+
+class NewerFormatError(CheckpointError):
+    """A checkpoint, sealed and whole, of a format that only a newer rlhub reads."""
 
 
 def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Path:
-    """Write the checkpoint of an env step under `parent` and return its folder.
+    """Write the checkpoint of an env step under `parent` and return its folder, which is then on the disk.
 
     Args:
         parent: the folder of all checkpoints of a run.
         step: env steps; checkpoints are ordered by it.
         fill: writes the files into the folder it is given and returns what else the manifest shall hold.
+
+    Raises:
+        StorageError: where the disk is full; the checkpoints before it stay, and nothing is left of this one.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    recover(parent)
     final, aside = parent / f"{step:012d}", parent / f".{step:012d}.partial"
-    for leftover in parent.glob(".*.partial"):  # of a process that was killed; there is one writer a run
-        shutil.rmtree(leftover)
-    aside.mkdir()
     try:
-        manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _hashes(aside)}
-        for path in (*_files(aside), aside):
-            _sync(path)
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _sync(aside / MANIFEST)
-        if final.exists():  # a planner, which takes no env step, or a resumed run that comes by again
-            final.rename(_old(final))
-        aside.rename(final)
-        _sync(parent)
-        shutil.rmtree(_old(final), ignore_errors=True)
-    except BaseException:
+        make_folder(parent)
+        recover(parent)
+        aside.mkdir()
+        manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _members(aside, _digests(parent))}
+        for path in aside.rglob("*"):
+            sync(path)
+        read_back = json.loads(_dumped(manifest))  # as a reader will see it: keys 1 and "1" are one
+        (aside / MANIFEST).write_text(_sealed(read_back), encoding="utf-8")
+        sync(aside / MANIFEST)
+        sync(aside)
+        _put_in_place(aside, final)
+    except BaseException as error:
+        needed = _estimate(parent, aside)
         shutil.rmtree(aside, ignore_errors=True)
+        if (reason := reason_if_full(error)) is not None:
+            raise StorageError(_full(parent, step, reason, needed)) from error
         raise
     return final
 
 
 def recover(parent: Path) -> None:
-    """Put back what a process that was killed while it replaced a checkpoint had moved out of the way."""
-    for old in parent.glob("*.old"):
-        if old.with_suffix("").exists():
-            shutil.rmtree(old)
+    """Put back what a process that was killed had moved out of the way, and clear away what it had not finished.
+
+    Only the one writer of a run may call it.
+    """
+    if not parent.exists():
+        return
+    for old in sorted(parent.glob("*.old")):
+        if (old.with_suffix("") / MANIFEST).exists():
+            _delete(old)
         else:
             old.rename(old.with_suffix(""))
+            sync(parent)
+    for leftover in [*parent.glob(".*.partial"), *parent.glob(".*.deleted")]:
+        shutil.rmtree(leftover)
+
+
+def folders(parent: Path) -> dict[int, Path]:
+    """Return env step -> folder of the complete checkpoints under `parent`, steps rising.
+
+    One that was moved out of the way by a process that was killed before the new one stood there is complete, too.
+    """
+    found = {}
+    for path in sorted(parent.glob(f"*/{MANIFEST}"), reverse=True):  # "1.old" before "1", which wins
+        if match := re.fullmatch(r"(\d{12})(\.old)?", path.parent.name):
+            found[int(match[1])] = path.parent
+    return dict(sorted(found.items()))
 
 
 def steps(parent: Path) -> list[int]:
     """Return the env steps of the complete checkpoints under `parent`, rising."""
-    names = (path.parent.name for path in parent.glob(f"*/{MANIFEST}"))
-    return sorted(int(name) for name in names if re.fullmatch(r"\d{12}", name))
+    return list(folders(parent))
 
 
 def set_aside_after(parent: Path, step: int) -> None:
     """Rename the checkpoints newer than that of an env step, which were found damaged, so that they count no more."""
-    for newer in steps(parent):
+    for newer, folder in folders(parent).items():
         if newer > step:
-            folder = parent / f"{newer:012d}"
-            shutil.rmtree(folder.with_suffix(".damaged"), ignore_errors=True)
-            folder.rename(folder.with_suffix(".damaged"))
-
-
-def verify(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint after comparing every file with it.
-
-    Raises:
-        CheckpointError: for a format of another version, and for a missing, changed or unknown file, naming it.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        version, recorded = manifest["format"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
-    if version != FORMAT:
-        raise CheckpointError(
-            f"{folder} has checkpoint format {version}; this rlhub reads {FORMAT}. Upgrade rlhub-core."
-        )
-    found = _hashes(folder)
-    for name in sorted(recorded.keys() | found.keys()):
-        if recorded.get(name) != found.get(name):
-            raise CheckpointError(f"{folder} is damaged: {name} is not what its manifest says.")
-    return manifest
+            if (damaged := parent / f"{newer:012d}.damaged").exists():
+                _delete(damaged)
+            folder.rename(damaged)
+    sync(parent)
 
 
 def prune(parent: Path, keep: int, kept: Collection[int] = ()) -> None:
     """Delete all checkpoints but the newest `keep` and those of the steps `kept`."""
     for step in steps(parent)[: -max(1, keep)]:
         if step not in kept:
-            shutil.rmtree(parent / f"{step:012d}")
+            _delete(parent / f"{step:012d}")
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of a checkpoint, without those that a file manager leaves about."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return sorted(path for path in paths if not path.name.startswith("."))
+def verify(folder: Path) -> Manifest:
+    """Return the manifest of a checkpoint, in today's format, after comparing every file with it.
+
+    Raises:
+        NewerFormatError: for a checkpoint that only a newer rlhub reads.
+        CheckpointError: for a missing, changed or unknown file, naming it.
+    """
+    manifest = _read(folder)
+    if re.fullmatch(r"\d{12}(\.old)?", folder.name) and manifest.get("step") != int(folder.name[:12]):
+        raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is that of step {manifest.get('step')}.")
+    for version in range(manifest["format"], FORMAT):
+        manifest = MIGRATIONS[version](manifest, folder)
+    recorded, found = manifest["files"], _members(folder)
+    for name in sorted(recorded.keys() | found.keys()):
+        left_about = name not in recorded and _hidden(name)  # by a file manager
+        if recorded.get(name) != found.get(name) and not left_about:
+            raise CheckpointError(f"{folder} is damaged: {name} is not what its manifest says.")
+    return manifest
 
 
-def _old(final: Path) -> Path:
-    return final.with_suffix(".old")
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    hashes = {}
-    for path in _files(folder):
-        with path.open("rb") as file:
-            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _read(folder: Path) -> Manifest:
+    """Return the manifest as it was written, once it is certain that it was written like this."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        text = (folder / MANIFEST).read_bytes().decode()
+        manifest: Manifest = json.loads(text)
+        version, recorded = manifest["format"], manifest["files"]
+        whole = text == (_dumped(manifest) if version == 1 and "seal" not in manifest else _sealed(manifest))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
+    if not whole or type(version) is not int or version < 1 or not isinstance(recorded, dict):
+        raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is not as it was written.")
+    if version > FORMAT:
+        raise NewerFormatError(
+            f"{folder} has checkpoint format {version}; this rlhub reads formats 1 to {FORMAT}. "
+            "Upgrade it: pip install -U rlhub-core."
+        )
+    return manifest
+
+
+def _to_2(manifest: Manifest, folder: Path) -> Manifest:
+    """Format 1 held no sizes, no seal, and the names of callbacks as those of folders alone."""
+    sizes = {name: member["size"] for name, member in _members(folder).items()}
+    files = {name: {"sha256": digest, "size": sizes.get(name)} for name, digest in manifest["files"].items()}
+    callbacks = sorted(path.name for path in folder.glob("callbacks/*") if path.is_dir())
+    return manifest | {"format": 2, "files": files, "callbacks": callbacks}
+
+
+MIGRATIONS: dict[int, Callable[[Manifest, Path], Manifest]] = {1: _to_2}
+"""Format -> function of (manifest, folder), both only read, that returns the manifest of the next format."""
+
+
+def _sealed(manifest: Mapping[str, Any]) -> str:
+    """Return a manifest as text with its own checksum.
+
+    Every format from 2 on is sealed like this, so that one of a newer rlhub can be told from one that is damaged.
+    """
+    rest = {name: value for name, value in manifest.items() if name != "seal"}
+    return _dumped(rest | {"seal": hashlib.sha256(_dumped(rest).encode()).hexdigest()})
+
+
+def _dumped(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1)
+
+
+def _put_in_place(aside: Path, final: Path) -> None:
+    """Rename a finished checkpoint; another of its step, of a planner or a run resumed at its end, makes room."""
+    old = final.with_suffix(".old")
+    if final.exists():
+        final.rename(old)
+    aside.rename(final)
+    sync(final.parent)
+    if old.exists():
+        _delete(old)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a checkpoint, which from the first moment on is not one any more."""
+    doomed = folder.with_name(f".{folder.name.partition('.')[0]}.deleted")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    folder.rename(doomed)
+    sync(folder.parent)
+    shutil.rmtree(doomed, ignore_errors=True)  # what is left is cleared away by the next `write`
+
+
+def _members(folder: Path, known: Mapping[tuple[int, int], Member] | None = None) -> dict[str, Member]:
+    """Return path -> digest and size of every file of a checkpoint but its manifest.
+
+    Args:
+        folder: of the checkpoint.
+        known: (device, inode) -> digest of files that stand in another checkpoint as well, as hard links.
+
+    Raises:
+        CheckpointError: for a link or a device, which is no part of a checkpoint.
+    """
+    members: dict[str, Member] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise CheckpointError(f"{folder} is damaged: {name} is no regular file.")
+        if path.is_file() and name != MANIFEST:
+            members[name] = _member(path, known or {})
+    return members
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _member(path: Path, known: Mapping[tuple[int, int], Member]) -> Member:
+    status = path.stat()
+    if (same := known.get((status.st_dev, status.st_ino))) is not None:
+        return same
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": status.st_size}
+
+
+def _digests(parent: Path) -> dict[tuple[int, int], Member]:
+    """Return (device, inode) -> digest of files that have been linked or may be, as the newest checkpoint recorded it.
+
+    A digest taken anew would cost reading a replay buffer at each save, and would bless what has been damaged since.
+    """
+    found: dict[tuple[int, int], Member] = {}
+    for folder in list(folders(parent).values())[-1:]:
+        try:
+            manifest = _read(folder)
+            for name, member in manifest["files"].items() if manifest["format"] > 1 else ():
+                status = (folder / name).stat()
+                found[status.st_dev, status.st_ino] = member
+        except (CheckpointError, OSError):  # a resume will say so; here everything is hashed anew
+            continue
+    return found
+
+
+def _estimate(parent: Path, aside: Path) -> int:
+    """Return the bytes that a checkpoint takes beside what it shares: of the last one, or as far as this one came."""
+    files = [path.stat() for path in aside.rglob("*") if path.is_file()]
+    written = sum(status.st_size for status in files if status.st_nlink == 1)
+    shared = sum(status.st_size for status in files) - written
+    last = list(folders(parent).values())[-1:]
+    before = sum(path.stat().st_size for folder in last for path in folder.rglob("*") if path.is_file())
+    return max(written, before - shared)
+
+
+def _full(parent: Path, step: int, reason: str, needed: int) -> str:
+    known = steps(parent)
+    about = f"about {size(needed)}" if known else f"more than {size(needed)}"
+    onward = (
+        f"Free some space, then go on from step {known[-1]:,}: rlhub resume {shlex.quote(str(parent.parent))}"
+        if known
+        else "Free some space, then start again"
+    )
+    return (
+        f"The checkpoint of step {step:,} could not be written to {parent}: {reason}. "
+        f"It needs {about}, and {free_space(parent)}. {onward}."
+    )

@@ -12,10 +12,18 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rlhub_core import config
-from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError, TrainingError
+from rlhub_core.errors import (
+    CheckpointError,
+    ConfigError,
+    EnvironmentContractError,
+    RlhubError,
+    StorageError,
+    TrainingError,
+)
 from rlhub_core.specs import CommandSpec
 
-FAILURES = (CheckpointError, EnvironmentContractError, TrainingError)  # nobody's wrong use of the command line
+# nobody's wrong use of the command line
+FAILURES = (CheckpointError, EnvironmentContractError, StorageError, TrainingError)
 
 
 class Commands(TyperGroup):

@@ -58,6 +58,10 @@ class CheckpointError(RlhubError):
     """A checkpoint that is damaged, or that does not fit what it is loaded into."""
 
 
+class StorageError(RlhubError):
+    """A disk that is full, or a quota that is used up; what was saved before is whole, and the run can be resumed."""
+
+
 def did_you_mean(asked: str, available: Iterable[str], most: int = 1) -> str:
     """Return " Did you mean 'x'?" for the closest available names, or for one they abbreviate ("lr"), or nothing."""
     names = list(available)

@@ -12,6 +12,7 @@ from typing import Any
 from rlhub_core import config
 from rlhub_core.errors import ConfigError, RunError, listed
 from rlhub_core.normalization import Normalize
+from rlhub_core.storage import replace
 
 FILE = "experiment.toml"
 
@@ -57,7 +58,7 @@ class Experiment:
         if self.normalize is not None:
             fields["normalize"] = dataclasses.asdict(self.normalize)
         given = {name: config.plain(value) for name, value in fields.items() if value is not None}
-        (folder / FILE).write_text(tomli_w.dumps(given))
+        replace(folder / FILE, tomli_w.dumps(given))  # a run is made longer while it has checkpoints to lose
 
     @classmethod
     def read(cls, path: Path) -> Experiment:

@@ -6,10 +6,12 @@ was killed and resumed leaves the same lines (wall seconds aside) as one that wa
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,7 @@ from typing import IO, Any
 from rlhub_core.errors import RunError
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.protocol import Episode, Progress
+from rlhub_core.storage import room_for, sync
 
 METRICS, EPISODES, EVALUATIONS = "metrics.jsonl", "episodes.csv", "evaluations.jsonl"
 
@@ -73,26 +76,30 @@ class Records:
         self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
-        for file in self._files.values():
-            file.flush()
+        """Hand everything to the operating system.
+
+        Raises:
+            StorageError: where the disk is full.
+        """
+        for name, file in self._files.items():
+            with self._room_for(name):
+                file.flush()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; what does not reach a full disk is newer than the last checkpoint, and cut off anyway."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()
         self._files.clear()
 
     def state(self) -> dict[str, Any]:
         """Return the running means and the length of each file, once what they hold is on the disk."""
         self.flush()
-        for file in self._files.values():
-            os.fsync(file.fileno())
-        sizes = {
-            name: path.stat().st_size
-            for name in (METRICS, EPISODES, EVALUATIONS)
-            if (path := self.folder / name).exists()
-        }
+        paths = [path for name in (METRICS, EPISODES, EVALUATIONS) if (path := self.folder / name).exists()]
+        for path in (*paths, self.folder):
+            with self._room_for(path.name):
+                sync(path)
+        sizes = {path.name: path.stat().st_size for path in paths}
         return {"means": self._sums, "next_line": self._next_line, "last_line": self._last_line, "sizes": sizes}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -107,6 +114,10 @@ class Records:
                 raise RunError(f"{path} is shorter than it was at the checkpoint: lines are missing. Restore the file.")
             if path.exists():
                 os.truncate(path, size)
+
+    def _room_for(self, name: str) -> contextlib.AbstractContextManager[None]:
+        onward = f"Free some space, then go on from the last checkpoint: rlhub resume {shlex.quote(str(self.folder))}."
+        return room_for(self.folder / name, onward)
 
     def _note(self, name: str, number: float) -> None:
         pair = self._sums.get(name)
@@ -138,10 +149,15 @@ class Records:
         if file is None:
             path = self.folder / name
             new = not path.exists() or path.stat().st_size == 0
-            file = self._files[name] = path.open("a", encoding="utf-8", newline="")
+            with self._room_for(name):
+                file = self._files[name] = path.open("a", encoding="utf-8", newline="")
             if new and name == EPISODES:
                 file.write("step,return,length,env\n")
-        file.write(text)
+        try:
+            file.write(text)
+        except OSError as error:  # not `with`, which each episode of each environment would pay for
+            with self._room_for(name):
+                raise error
 
 
 def read_metrics(folder: Path) -> list[dict[str, float | None]]:

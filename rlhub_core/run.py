@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -216,6 +216,9 @@ class Run:
             whole: False where a callback has failed half way: then a resume from here is `warm`.
         """
 
+        saved = checkpoint.steps(self.folder / "checkpoints")[-1:]
+        before = f"the run has that of step {saved[0]:,}" if saved else "it was the first, so nothing is saved"
+
         def fill(folder: Path) -> dict[str, Any]:
             for name in ("algorithm", "collector", "callbacks"):
                 (folder / name).mkdir()
@@ -224,7 +227,7 @@ class Run:
                 self.collector.save(folder / "collector")
             for name, callback in self._stateful():
                 (folder / "callbacks" / name).mkdir()
-                with naming(callback, "while a checkpoint was written; the run has the ones before it"):
+                with naming(callback, "while a checkpoint was written; " + before):
                     callback.save(folder / "callbacks" / name)
             state.save(
                 folder,
@@ -242,6 +245,7 @@ class Run:
                 "resume": "exact" if whole and self._exact() else "warm",
                 "stopped": self.stopped,
                 "provenance": self.provenance,
+                "callbacks": [name for name, _ in self._stateful()],
             }
 
         checkpoint.write(self.folder / "checkpoints", self.steps, fill)
@@ -263,7 +267,7 @@ class Run:
                     "The environments did not come back to where they were; they go on with new episodes.",
                     file=sys.stderr,
                 )
-            self._restore_callbacks(folder / "callbacks")
+            self._restore_callbacks(folder / "callbacks", manifest["callbacks"])
             self.records.restore(saved["records"])
             exact = self._same_ground(manifest["provenance"]) and exact
         elif self.normalization is not None:
@@ -281,10 +285,9 @@ class Run:
         recorded = (callback for callback in self.callbacks if not isinstance(callback, ProgressBar))
         return [(f"{index}-{type(callback).__name__}", callback) for index, callback in enumerate(recorded)]
 
-    def _restore_callbacks(self, folder: Path) -> None:
+    def _restore_callbacks(self, folder: Path, theirs: Sequence[str]) -> None:
         ours = [name for name, _ in self._stateful()]
-        theirs = sorted(path.name for path in folder.iterdir() if path.is_dir())
-        if sorted(ours) != theirs:
+        if sorted(ours) != sorted(theirs):
             raise RunError(
                 f"The run was saved with callbacks {listed(theirs)}, not {listed(ours)}. Pass the same ones."
             )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rlhub_core import checkpoint, state
+from rlhub_core import checkpoint, state, storage
 from rlhub_core.callbacks import Checkpoint
 from rlhub_core.config import mention
 from rlhub_core.envs import EnvironmentSource
@@ -158,7 +159,7 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         raise RunError(f"{folder} holds another run. Resume it (rlhub resume {folder}), or choose another folder.")
     created = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(folder)
     except OSError as error:
         raise RunError(f"A run cannot be written to {folder}: {error.strerror}.") from error
     try:
@@ -170,13 +171,14 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
     with only_writer(folder):
         if (folder / FILE).exists():
             raise RunError(f"{folder} holds another run by now. Choose another folder.")
-        run.experiment.write(folder)
-        (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
         try:
+            with storage.room_for(folder, "Free some space, then start again."):
+                run.experiment.write(folder)
+                storage.replace(folder / PROVENANCE, json.dumps(run.provenance, indent=1))
             yield run
         except BaseException as error:
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
-            if refused or not (folder / "checkpoints").exists():
+            if refused or not checkpoint.steps(folder / "checkpoints"):
                 _free(folder)
             raise
 
@@ -227,7 +229,8 @@ def resume(
         run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
         run.restore(newest, manifest)
         if steps is not None:
-            run.experiment.write(folder)
+            with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
+                run.experiment.write(folder)
         if run.restored == "warm":
             print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
         return drive(run, progress)
@@ -268,8 +271,8 @@ def load(
 def _free(folder: Path) -> None:
     """Remove the beginnings of a run that took no step, so that another may have its folder."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / FILE).unlink()
-    (folder / PROVENANCE).unlink()
+    (folder / FILE).unlink(missing_ok=True)
+    (folder / PROVENANCE).unlink(missing_ok=True)
 
 
 def _free_folder(experiment: Experiment) -> Path:
@@ -297,7 +300,7 @@ def _best(folder: Path) -> int:
 def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:
     """Return the newest whole checkpoint (or the one of a step) and its manifest; say which were damaged."""
     parent = folder / "checkpoints"
-    known = checkpoint.steps(parent)
+    known = checkpoint.folders(parent)
     if step is not None and step not in known:
         raise RunError(f"{folder} has no checkpoint of step {step}. It has: {', '.join(map(str, known)) or 'none'}.")
     if not known:
@@ -305,10 +308,11 @@ def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]
             f"{folder} has no checkpoint yet: it was stopped before its first. Start it again in another folder."
         )
     damage: list[str] = []
-    for each in [step] if step is not None else reversed(known):
-        path = parent / f"{each:012d}"
+    for path in [known[step]] if step is not None else reversed(known.values()):
         try:
             return path, checkpoint.verify(path)
+        except checkpoint.NewerFormatError:
+            raise  # it is whole: a resume from an older one would set it aside
         except CheckpointError as error:
             damage.append(str(error))
             print(error, file=sys.stderr)

@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch"),
+        *("sum_tree", "replay", "stopwatch", "storage"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -35,6 +35,7 @@ SAME_FLOOR = {  # who may look at a neighbour
     "collector": {"state", "side_by_side", "normalization"},
     "normalization": {"state", "config"},
     "config": set(),
+    "checkpoint": {"storage"},
     "replay": {"memory", "sum_tree"},
     "evaluation": {"envs"},
     "envs": {"hub"},

@@ -134,7 +134,7 @@ class Clumsy(rlhub.Callback):
         ("record", "at step 100; the run is saved", 100),
         ("evaluation", "at step 100; the run is saved", 100),
         ("end", "at the end; the run is saved", 400),
-        ("save", "while a checkpoint was written; the run has the ones before it", 0),
+        ("save", "while a checkpoint was written; the run has that of step 0", 0),
     ],
 )
 def test_whenever_a_callback_raises_it_is_named_and_the_run_has_a_checkpoint(moment: str, note: str, step: int) -> None:
@@ -148,6 +148,21 @@ def test_a_callback_that_raises_before_the_first_step_is_named_and_the_folder_is
     with pytest.raises(ValueError, match="dropped it") as error:
         train(callbacks=[Clumsy("start")])
     assert error.value.__notes__ == ["raised by the callback Clumsy before the first step"]
+    assert train().steps == 400
+
+
+def test_a_callback_that_raises_while_the_first_checkpoint_is_written_is_named_and_the_folder_is_free() -> None:
+    class Hasty(Clumsy):
+        """Raises at the first save already."""
+
+        def save(self, folder: Path) -> None:
+            self.drop("save")
+
+    with pytest.raises(ValueError, match="dropped it") as error:
+        train(callbacks=[Hasty("save")])
+    assert error.value.__notes__ == [
+        "raised by the callback Hasty while a checkpoint was written; it was the first, so nothing is saved"
+    ]
     assert train().steps == 400
 
 

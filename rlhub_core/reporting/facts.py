@@ -160,8 +160,8 @@ def _text(value: Any) -> str:
 
 
 def _newest(folder: Path) -> Path:
-    steps = checkpoint.steps(folder / "checkpoints")
-    return folder / "checkpoints" / (f"{steps[-1]:012d}" if steps else "none")
+    known = list(checkpoint.folders(folder / "checkpoints").values())
+    return known[-1] if known else folder / "checkpoints" / "none"
 
 
 def _object(path: Path) -> dict[str, Any]:

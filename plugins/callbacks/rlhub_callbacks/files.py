@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from rlhub_core import Callback, ConfigError, Run, RunError
+from rlhub_core import Callback, ConfigError, Run, RunError, storage
 
 
 def replaced(path: Path, text: str) -> None:
     """Put a text in the place of a file, which is at any moment the old one or the new one."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8", newline="")
-    os.replace(aside, path)
+    with _room_for(path):
+        storage.replace(path, text)
 
 
 def needed(load: Callable[[], ModuleType], callback: str, package: str, extra: str) -> ModuleType:
@@ -54,16 +55,19 @@ class Growing:
 
     def write(self, text: str) -> None:
         """Add a text, whole lines."""
-        if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8", newline="")
-        self._file.write(text)
-        self._file.flush()
+        with _room_for(self.path):
+            if self._file is None:
+                self._file = self.path.open("a", encoding="utf-8", newline="")
+            self._file.write(text)
+            self._file.flush()
 
     def state(self) -> dict[str, Any]:
         """Return how long the file is, once all of it is on the disk."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-        return {"size": self.path.stat().st_size if self.path.exists() else 0}
+        if not self.path.exists():
+            return {"size": 0}
+        for path in (self.path, self.path.parent):
+            storage.sync(path)
+        return {"size": self.path.stat().st_size}
 
     def cut_back(self, state: Mapping[str, Any]) -> None:
         """Forget what was written after `state` was taken.
@@ -81,7 +85,13 @@ class Growing:
             os.truncate(self.path, state["size"])
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; what does not reach a full disk is newer than the last checkpoint, and cut off anyway."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
+
+
+def _room_for(path: Path) -> contextlib.AbstractContextManager[None]:
+    onward = f"Free some space, then go on from the last checkpoint: rlhub resume {shlex.quote(str(path.parent))}."
+    return storage.room_for(path, onward)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from rlhub_callbacks.early_stop import EarlyStop
+from rlhub_callbacks.files import Growing, replaced
 from rlhub_callbacks.profile import ACCOUNTS
 from rlhub_callbacks.time_limit import TimeLimit, seconds_of
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, NotFoundError, Progress, Run, StopTraining
+from rlhub_core import ConfigError, NotFoundError, Progress, Run, StopTraining, StorageError, checkpoint
 from rlhub_core.callbacks import Evaluate
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.testing import StopAt
@@ -70,12 +73,15 @@ def test_a_resumed_run_remembers_how_long_it_has_not_improved(tmp_path: Path) ->
 def test_a_time_limit_counts_earlier_sessions(tmp_path: Path) -> None:
     learn(tmp_path / "run", [TimeLimit("1h"), StopAt(100)])
     saved = tmp_path / "run" / "checkpoints" / "000000000100"
-    state = json.loads((saved / "run.json").read_text())
-    (saved / "run.json").write_text(json.dumps(state | {"seconds": 3_599.999}))
-    manifest = json.loads((saved / "manifest.json").read_text())
+    manifest = checkpoint.verify(saved)
 
-    manifest["files"]["run.json"] = hashlib.sha256((saved / "run.json").read_bytes()).hexdigest()
-    (saved / "manifest.json").write_text(json.dumps(manifest))
+    def an_hour_later(folder: Path) -> dict[str, Any]:
+        shutil.copytree(saved, folder, ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
+        known = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(known | {"seconds": 3_599.999}))
+        return {name: manifest[name] for name in ("resume", "provenance", "callbacks")}
+
+    checkpoint.write(saved.parent, 100, an_hour_later)
     run = rlhub.resume(tmp_path / "run", callbacks=[StopAt(10**6)], progress=False)
     assert run.stopped == "time limit of 1h reached"
     assert 100 < run.steps < 1_000
@@ -193,3 +199,33 @@ def test_an_evaluation_of_nan_counts_as_no_better() -> None:
     never = EarlyStop(patience=1)
     with pytest.raises(StopTraining, match=r"^no evaluation above NaN in the last 1$"):
         never.on_evaluation(cast(Any, None), Evaluation((float("nan"),), (1,)))
+
+
+def test_a_checkpoint_counts_only_on_lines_that_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    file = Growing(tmp_path / "log.csv")
+    assert file.state() == {"size": 0}
+    file.write("a line\n")
+    file.close()
+    assert file.state() == {"size": 7}
+    assert synced == [str(tmp_path / "log.csv"), str(tmp_path)]
+
+
+def test_a_file_of_a_callback_on_a_full_disk_is_one_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    replaced(tmp_path / "profile.json", "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"profile\.json could not be written: No space left on device; the"):
+        replaced(tmp_path / "profile.json", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    file = Growing(tmp_path / "log.csv")
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StorageError, match=r"log\.csv could not be written: .* go on from the last checkpoint: rlhub"):
+        file.write("a line\n")
