@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rlhub_core.errors import CheckpointError
@@ -32,7 +34,7 @@ def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Pa
         shutil.rmtree(leftover)
     aside.mkdir()
     try:
-        manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _hashes(aside)}
+        manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _hashes(aside, _linked(aside))}
         for path in (*_files(aside), aside):
             _sync(path)
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
@@ -70,6 +72,18 @@ def set_aside_after(parent: Path, step: int) -> None:
             folder = parent / f"{newer:012d}"
             shutil.rmtree(folder.with_suffix(".damaged"), ignore_errors=True)
             folder.rename(folder.with_suffix(".damaged"))
+
+
+def beside(path: Path) -> list[Path]:
+    """Return where the complete checkpoints have what a path within one that is being written is, newest first.
+
+    Files that did not change may be linked from there. Elsewhere there are none.
+    """
+    for aside in (path, *path.parents):
+        if re.fullmatch(r"\.\d{12}\.partial", aside.name):
+            within = path.relative_to(aside)
+            return [aside.parent / f"{step:012d}" / within for step in reversed(steps(aside.parent))]
+    return []
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -111,12 +125,34 @@ def _old(final: Path) -> Path:
     return final.with_suffix(".old")
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hashes(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     hashes = {}
     for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        if name in known:
+            hashes[name] = known[name]
+            continue
         with path.open("rb") as file:
-            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
+
+
+def _linked(aside: Path) -> dict[str, str]:
+    """Return what earlier manifests say of the files that were linked from their checkpoints, not written again.
+
+    So they are not read again, and one that has been damaged since is found out when it is loaded.
+    """
+    known: dict[str, str] = {}
+    for earlier in beside(aside):
+        shared = [path for path in _files(aside) if path.stat().st_nlink > 1]
+        names = {path.relative_to(aside).as_posix() for path in shared} - known.keys()
+        names = {name for name in names if (earlier / name).exists() and (earlier / name).samefile(aside / name)}
+        if names:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                manifest = json.loads((earlier / MANIFEST).read_text())
+                recorded = manifest["files"] if manifest["format"] == FORMAT else {}
+                known |= {name: recorded[name] for name in names & recorded.keys()}
+    return known
 
 
 def _sync(path: Path) -> None:

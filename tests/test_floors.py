@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch"),
+        *("sum_tree", "segments", "replay", "stopwatch"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -32,7 +32,8 @@ SAME_FLOOR = {  # who may look at a neighbour
     "collector": {"state", "side_by_side", "normalization"},
     "normalization": {"state", "config"},
     "config": set(),
-    "replay": {"memory", "sum_tree"},
+    "segments": {"checkpoint"},
+    "replay": {"memory", "segments", "state", "sum_tree"},
     "evaluation": {"envs"},
     "envs": {"hub"},
     "records": set(),
