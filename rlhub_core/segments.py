@@ -159,10 +159,16 @@ def _linked(folder: Path, segment: Segment) -> Segment | None:
     return None
 
 
-def _rows(segment: Segment) -> tuple[Rows, Rows]:
-    """Return the environment [rows] and the number [rows] of each row, one environment after the other."""
-    numbers = [np.arange(first, last) for first, last in zip(segment.start, segment.end, strict=True)]
-    return np.repeat(np.arange(len(numbers)), [len(each) for each in numbers]), np.concatenate(numbers)
+def _stretches(segment: Segment, oldest: Rows, length: int) -> Iterator[tuple[int, slice, slice]]:
+    """Yield environments, places in their rings and places in the file of rows that stand side by side in both."""
+    before = 0
+    for env, (start, end) in enumerate(zip(segment.start.tolist(), segment.end.tolist(), strict=True)):
+        row = min(end, max(start, int(oldest[env])))
+        while row < end:
+            place, stop = row % length, min(end, row + length - row % length)
+            yield env, slice(place, place + stop - row), slice(before + row - start, before + stop - start)
+            row = stop
+        before += end - start
 
 
 def _write(folder: Path, name: str, arrays: Arrays, start: Rows, end: Rows) -> Segment:
@@ -171,8 +177,11 @@ def _write(folder: Path, name: str, arrays: Arrays, start: Rows, end: Rows) -> S
     start = np.minimum(start, end)
     path = folder / f"{name}.{int(start.sum()):012d}-{int(end.sum()):012d}.safetensors"
     segment = Segment(path.name, start, end.copy(), ())
-    env, number = _rows(segment)
-    save_file({key: array[env, number % array.shape[1]] for key, array in arrays.items()}, path)
+    rows = {key: np.empty((segment.size, *array.shape[2:]), array.dtype) for key, array in arrays.items()}
+    for env, places, within in _stretches(segment, segment.start, _length(arrays)):
+        for key, array in arrays.items():
+            rows[key][within] = array[env, places]
+    save_file(rows, path)
     return segment._replace(identity=_identity(path))
 
 
@@ -194,10 +203,9 @@ def _read(folder: Path, segment: Segment, arrays: Arrays) -> dict[str, NDArray[A
 
 def _fill(arrays: Arrays, segment: Segment, rows: Arrays, oldest: Rows) -> None:
     """Put rows where they belong, but for those older than the oldest that are there."""
-    env, number = _rows(segment)
-    there = number >= oldest[env]
-    for key, array in arrays.items():
-        array[env[there], number[there] % array.shape[1]] = rows[key][there]
+    for env, places, within in _stretches(segment, oldest, _length(arrays)):
+        for key, array in arrays.items():
+            array[env, places] = rows[key][within]
 
 
 def _read_index(folder: Path, index: Mapping[str, Any], arrays: Arrays) -> tuple[Rows, list[Segment]]:
