@@ -73,8 +73,8 @@ class Life:
 
     def check(self) -> None:
         np.testing.assert_equal(self.saved.state(), self.never.state())
-        batches = [each.sample(32, np.random.default_rng(self.step), n_step=3) for each in (self.saved, self.never)]
-        np.testing.assert_equal(*batches)
+        one, other = (each.sample(32, np.random.default_rng(self.step), n_step=3) for each in (self.saved, self.never))
+        np.testing.assert_equal(one, other)
 
 
 @pytest.mark.parametrize("seed", range(4))
