@@ -112,6 +112,18 @@ def set_aside_after(parent: Path, step: int) -> None:
     sync(parent)
 
 
+def beside(path: Path) -> list[Path]:
+    """Return where the complete checkpoints have what a path within one that is being written is, newest first.
+
+    Files that did not change may be linked from there. Elsewhere there are none.
+    """
+    for aside in (path, *path.parents):
+        if re.fullmatch(r"\.\d{12}\.partial", aside.name):
+            within = path.relative_to(aside)
+            return [aside.parent / f"{step:012d}" / within for step in reversed(steps(aside.parent))]
+    return []
+
+
 def prune(parent: Path, keep: int, kept: Collection[int] = ()) -> None:
     """Delete all checkpoints but the newest `keep` and those of the steps `kept`."""
     for step in steps(parent)[: -max(1, keep)]:

@@ -14,7 +14,8 @@ whole takes as many as the largest k.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,12 +23,15 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from rlhub_core import state
 from rlhub_core.errors import CheckpointError, ConfigError, SpaceError
 from rlhub_core.memory import check_fits
 from rlhub_core.protocol import ActType, ObsType, Transition
+from rlhub_core.segments import Segments
 from rlhub_core.sum_tree import SumTree
 
 FIELDS: dict[str, DTypeLike] = {"rewards": np.float32, "terminated": np.bool_, "jump": np.bool_, "usable": np.bool_}
+ROWS = ("rewards", "terminated", "jump")  # which change no more once the next frame has come
 
 Index: TypeAlias = NDArray[np.int64] | slice | int  # of environments, or of places
 
@@ -95,6 +99,7 @@ class Replay:
         self._everywhere: Index = slice(None) if num_envs > 1 else 0  # numpy takes a tenth of the time for one element
         self._newest: Index = 0  # places
         self._size = 0
+        self._segments = Segments()
         self.tree = SumTree(places) if prioritized else None
         self.max_priority = 1.0
         self._in_tree = np.zeros(num_envs, np.int64)  # `written` when the tree was last brought up to date
@@ -197,19 +202,31 @@ class Replay:
         self.tree[index[there]] = priority[there]
         self.max_priority = float(priority.max(initial=self.max_priority))
 
+    def save(self, folder: Path, name: str = "replay") -> None:
+        """Write all that a later step needs; frames that an earlier checkpoint has are linked from there."""
+        rows = self._segments.save(folder, name, self._rows(), self.written)
+        state.save(folder, name, {**self._changing(), "rows": rows})
+
+    def load(self, folder: Path, name: str = "replay") -> None:
+        """Become the replay that was saved.
+
+        Raises:
+            CheckpointError: where it was one of another size, or a file is missing or damaged.
+        """
+        saved = state.load(folder, name)
+        if "rows" not in saved:  # as checkpoints of format 1 have it
+            self.restore(saved)
+            return
+        self._check_size(saved)
+        self._go_on(saved | {"written": self._segments.load(folder, saved["rows"], self._rows())})
+
     def state(self) -> dict[str, Any]:
         """Return the filled part, as `restore` takes it: views, which the next `add` changes."""
-        state = {
-            "length": self.length,
-            "written": self.written,
+        return {
+            **self._changing(),
             "frames": [self._filled(frames) for _, frames in self._rings],
-            "actions": self._filled(self.actions),
-            **{name: self._filled(getattr(self, name)) for name in FIELDS},
+            **{name: self._filled(getattr(self, name)) for name in ("actions", *ROWS)},
         }
-        if self.tree is not None:
-            self._update_tree()
-            state |= {"priorities": self._filled(self.tree[:]), "max_priority": self.max_priority}
-        return state
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become the replay whose `state` was taken.
@@ -217,26 +234,52 @@ class Replay:
         Raises:
             CheckpointError: where it was one of another size.
         """
-        saved, own = (len(state["written"]), state["length"]), (self.num_envs, self.length)
-        if saved != own:
-            raise CheckpointError("The replay was saved with {} × {} frames, not {} × {}.".format(*saved, *own))
-        self.usable[:] = False
-        self.written[:] = self._in_tree[:] = state["written"]
-        self._newest = self._places(self._everywhere, -1)
+        self._check_size(state)
+        self._segments = Segments()
+        filled = min(int(state["written"].max()), self.length)
         for (_, frames), values in zip(self._rings, state["frames"], strict=True):
-            self._filled(frames)[:] = values
-        for name in ("actions", *FIELDS):
-            self._filled(getattr(self, name))[:] = state[name]
+            self._by_env(frames)[:, :filled] = values
+        for name in ("actions", *ROWS):
+            self._by_env(getattr(self, name))[:, :filled] = state[name]
+        self._go_on(state)
+
+    def _changing(self) -> dict[str, Any]:
+        """Return what is not written once a frame."""
+        changing = {"length": self.length, "written": self.written, "usable": self._filled(self.usable)}
+        if self.tree is not None:
+            self._update_tree()
+            changing |= {"priorities": self._filled(self.tree[:]), "max_priority": self.max_priority}
+        return changing
+
+    def _rows(self) -> dict[str, NDArray[Any]]:
+        """Return what is written once a frame, [B, length, ...]: when it comes, or with the action that follows it."""
+        frames = {f"frames/{number}": self._by_env(frames) for number, (_, frames) in enumerate(self._rings)}
+        return frames | {name: self._by_env(getattr(self, name)) for name in ("actions", *ROWS)}
+
+    def _check_size(self, saved: Mapping[str, Any]) -> None:
+        theirs, own = (len(saved["written"]), saved["length"]), (self.num_envs, self.length)
+        if theirs != own:
+            raise CheckpointError("The replay was saved with {} × {} frames, not {} × {}.".format(*theirs, *own))
+
+    def _go_on(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `_changing` returned."""
+        self.usable[:] = False
+        self.written[:] = self._in_tree[:] = saved["written"]
+        self._newest = self._places(self._everywhere, -1)
+        self._filled(self.usable)[:] = saved["usable"]
         self._size = int(np.count_nonzero(self.usable))
         if self.tree is not None:
             priorities = np.zeros(len(self.usable))
-            self._filled(priorities)[:] = state["priorities"]
+            self._filled(priorities)[:] = saved["priorities"]
             self.tree.fill(priorities)
-            self.max_priority = state["max_priority"]
+            self.max_priority = saved["max_priority"]
 
     def _filled(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return of an array [B·length, ...] what has been written, [B, filled, ...]."""
-        return array.reshape(self.num_envs, self.length, *array.shape[1:])[:, : int(self.written.max())]
+        return self._by_env(array)[:, : int(self.written.max())]
+
+    def _by_env(self, array: NDArray[Any]) -> NDArray[Any]:
+        return array.reshape(self.num_envs, self.length, *array.shape[1:])
 
     def _draw(self, size: int, rng: np.random.Generator, beta: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return places and weights, uniform or by priority."""

@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
+from rlhub_core import segments, state
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.protocol import Callback, Progress, StopTraining
@@ -209,10 +210,22 @@ def fingerprints(folder: Path) -> list[tuple[str, str]]:
         *(newest / "collector").rglob("*"),
         *(folder / name for name in ("episodes.csv", "evaluations.jsonl") if (folder / name).exists()),
     ]
-    named = [(path.name, path.read_bytes()) for path in sorted(paths) if path.is_file()]
+    cut = [path for path in paths if path.suffix == ".json" and b'"segments"' in path.read_bytes()]
+    named = [(path.name, _contents(path)) for path in cut]
+    files = [path for path in paths if path.is_file() and not any(_belongs(path, index) for index in cut)]
+    named += [(path.name, path.read_bytes()) for path in sorted(files)]
     metrics = folder / "metrics.jsonl"
     if metrics.exists():
         lines = [json.loads(line) for line in metrics.read_text().splitlines()]
         timeless = [{name: number for name, number in line.items() if not name.startswith("time/")} for line in lines]
         named.append((metrics.name, json.dumps(timeless).encode()))
     return [(name, hashlib.sha256(content).hexdigest()) for name, content in named]
+
+
+def _belongs(path: Path, index: Path) -> bool:
+    return path.parent == index.parent and path.name.startswith(f"{index.stem}.")
+
+
+def _contents(index: Path) -> bytes:
+    """Return what a state says, however its rows are cut into files."""
+    return json.dumps(segments.digest(index.parent, state.load(index.parent, index.stem))).encode()

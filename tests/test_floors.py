@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch", "storage"),
+        *("sum_tree", "segments", "replay", "stopwatch", "storage"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -36,7 +36,8 @@ SAME_FLOOR = {  # who may look at a neighbour
     "normalization": {"state", "config"},
     "config": set(),
     "checkpoint": {"storage"},
-    "replay": {"memory", "sum_tree"},
+    "segments": {"checkpoint"},
+    "replay": {"memory", "segments", "state", "sum_tree"},
     "evaluation": {"envs"},
     "envs": {"hub"},
     "records": set(),

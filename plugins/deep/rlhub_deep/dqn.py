@@ -317,7 +317,7 @@ class DQN:
             },
         )
         if self.replay is not None:
-            state.save(folder, "replay", self.replay.state())
+            self.replay.save(folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
@@ -338,7 +338,7 @@ class DQN:
         if self._unread is not None:
             folder, num_envs = self._unread
             replay = self._make_replay(num_envs)
-            replay.restore(state.load(folder, "replay"))
+            replay.load(folder)
             self.replay, self._unread = replay, None
 
     def _make_replay(self, num_envs: int) -> Replay:

@@ -292,7 +292,7 @@ class OffPolicy:
         saved["num_envs"] = None if self.replay is None else self.replay.num_envs
         state.save(folder, "off_policy", saved)
         if self.replay is not None:
-            state.save(folder, "replay", self.replay.state())
+            self.replay.save(folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
@@ -307,7 +307,7 @@ class OffPolicy:
         if self._unread is not None:
             folder, num_envs = self._unread
             replay = self._make_replay(num_envs)
-            replay.restore(state.load(folder, "replay"))
+            replay.load(folder)
             self.replay, self._unread = replay, None
 
     def _make_replay(self, num_envs: int) -> Replay:

@@ -33,6 +33,7 @@ from rlhub_sb3.metrics import renamed
 from rlhub_sb3.noise import action_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
 from rlhub_sb3.pause import Pause, PausedError
+from rlhub_sb3.saved_replay import SavedReplay
 from rlhub_sb3.spaces import check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
@@ -92,6 +93,7 @@ class SB3Algorithm:
         self._schedules = Schedules(config)
         self._streams = Streams(seed, self._device)
         self.guests = Guests([])  # callbacks of SB3's own kind
+        self._saved_replay = SavedReplay()
         self._replay_folder: Path | None = None  # where a replay buffer waits to be read
         self._provisional = True  # the model is built at once, so that what SB3 refuses is refused before a run begins,
         with warnings.catch_warnings(action="ignore"):  # and again when the number of environments is known
@@ -160,7 +162,7 @@ class SB3Algorithm:
         state.save(folder, "algorithm", saved)
         buffer = getattr(self._model, "replay_buffer", None)
         if buffer is not None and not self._provisional:
-            state.save(folder, "replay", saving.replay_state(buffer))
+            self._saved_replay.save(folder, buffer, self.steps)
 
     def load(self, folder: Path) -> None:
         """Become the algorithm that was saved; its replay buffer is read only when training goes on.
@@ -297,5 +299,5 @@ class SB3Algorithm:
 
     def _read_replay(self) -> None:
         if self._replay_folder is not None:
-            saving.restore_replay(self._model.replay_buffer, state.load(self._replay_folder, "replay"))  # type: ignore[attr-defined]
+            self._saved_replay.load(self._replay_folder, self._model.replay_buffer, self.steps)  # type: ignore[attr-defined]
             self._replay_folder = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rlhub_core import Replay, Transition
+from rlhub_core import Replay, Transition, state
 
 
 class FrameReplayBuffer(ReplayBuffer):
@@ -92,14 +93,32 @@ class FrameReplayBuffer(ReplayBuffer):
             self.to_torch(self._normalize_reward(batch.reward[:, None], env), copy=False),
         )
 
+    def save(self, folder: Path) -> None:
+        """Write all that a later step needs; frames that an earlier checkpoint has are linked from there."""
+        self.replay.save(folder, "frames")
+        state.save(folder, "replay", {"next": self._next})
+
+    def load(self, folder: Path) -> None:
+        """Become the buffer that was saved.
+
+        Raises:
+            CheckpointError: where a file is missing, damaged or of another buffer.
+        """
+        saved = state.load(folder, "replay")
+        if "replay" in saved:  # as checkpoints of format 1 have it
+            self.restore(saved)
+            return
+        self.replay.load(folder, "frames")
+        self._next = saved["next"]
+
     def state(self) -> dict[str, Any]:
         """Return all that a later step needs, as `restore` takes it."""
         return {"replay": self.replay.state(), "next": self._next}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, saved: Mapping[str, Any]) -> None:
         """Become the buffer whose `state` was taken."""
-        self.replay.restore(state["replay"])
-        self._next = state["next"]
+        self.replay.restore(saved["replay"])
+        self._next = saved["next"]
 
     def _tensors(self, observation: Any, env: VecNormalize | None) -> Any:
         normal = self._normalize_obs(observation, env)

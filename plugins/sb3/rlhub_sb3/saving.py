@@ -76,9 +76,9 @@ def replay_state(buffer: Any) -> dict[str, Any]:
     saved = {  # stand one place behind the last transition
         "pos": buffer.pos,
         "full": buffer.full,
-        "arrays": {name: _cut(array, filled) for name, array in _arrays(buffer)},
+        "arrays": {name: _cut(array, filled) for name, array in arrays(buffer)},
     }
-    return saved | _hindsight_state(buffer, filled) if isinstance(buffer, HerReplayBuffer) else saved
+    return saved | hindsight_state(buffer, filled) if isinstance(buffer, HerReplayBuffer) else saved
 
 
 def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
@@ -87,18 +87,24 @@ def restore_replay(buffer: Any, saved: Mapping[str, Any]) -> None:
         buffer.restore(saved)
         return
     buffer.pos, buffer.full = saved["pos"], saved["full"]
-    for name, array in _arrays(buffer):
+    for name, array in arrays(buffer):
         for part, values in _parts(array, saved["arrays"][name]):
             part[: len(values)] = values
     if isinstance(buffer, HerReplayBuffer):
-        buffer._current_ep_start = saved["episode_begun"]
-        for time, infos in enumerate(saved["infos"]):
-            buffer.infos[time] = infos
+        restore_hindsight(buffer, saved)
 
 
-def _hindsight_state(buffer: HerReplayBuffer, filled: int) -> dict[str, Any]:
+def hindsight_state(buffer: HerReplayBuffer, filled: int) -> dict[str, Any]:
+    """Return what hindsight remembers beside its arrays, of as many rows as are filled."""
     infos = [packed(list(row)) for row in buffer.infos[:filled]] if buffer.copy_info_dict else []
     return {"episode_begun": buffer._current_ep_start, "infos": infos}
+
+
+def restore_hindsight(buffer: HerReplayBuffer, saved: Mapping[str, Any]) -> None:
+    """Put back what `hindsight_state` returned."""
+    buffer._current_ep_start = saved["episode_begun"]
+    for time, infos in enumerate(saved["infos"]):
+        buffer.infos[time] = infos
 
 
 def noise(model: BaseAlgorithm) -> dict[str, th.Tensor]:
@@ -138,7 +144,7 @@ def _noise_holder(model: BaseAlgorithm) -> Any:
     return getattr(actor, "action_dist", None) if model.use_sde else None
 
 
-def _arrays(buffer: Any) -> Iterator[tuple[str, Any]]:
+def arrays(buffer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names and arrays [buffer_size, ...] of a buffer; of dict observations a dict of them."""
     for name, value in vars(buffer).items():
         first: Any = next(iter(value.values()), None) if isinstance(value, dict) else value
