@@ -236,6 +236,7 @@ def test_no_checkpoint_counts_on_lines_that_a_power_cut_takes(tmp_path: Path) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", disk.fsync)
+        storage.make_folder(root / "checkpoints")
         written = records(root)
 
         def saved(folder: Path) -> dict[str, Any]:
