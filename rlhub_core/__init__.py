@@ -15,6 +15,7 @@ from rlhub_core.collector import Collector
 from rlhub_core.config import option
 from rlhub_core.envs import EnvironmentSource, adapt, make, make_vec
 from rlhub_core.errors import (
+    ArtefactError,
     CheckpointError,
     ConfigError,
     EnvironmentContractError,
@@ -25,6 +26,7 @@ from rlhub_core.errors import (
     RunError,
     SpaceError,
     TrainingError,
+    TrustError,
 )
 from rlhub_core.evaluation import Evaluation, evaluate
 from rlhub_core.experiment import Experiment
@@ -84,6 +86,7 @@ __all__ = [
     "AdapterSpec",
     "Algorithm",
     "AlgorithmSpec",
+    "ArtefactError",
     "Callback",
     "CallbackSpec",
     "CheckpointError",
@@ -112,6 +115,7 @@ __all__ = [
     "StopTraining",
     "TrainingError",
     "Transition",
+    "TrustError",
     "WrapperSpec",
     "adapt",
     "adapters",

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from rlhub_core.errors import CheckpointError
+from rlhub_core import artefacts
+from rlhub_core.errors import ArtefactError, CheckpointError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -79,14 +80,19 @@ def verify(folder: Path) -> dict[str, Any]:
         CheckpointError: for a format of another version, and for a missing, changed or unknown file, naming it.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        version, recorded = manifest["format"], manifest["files"]
+        artefacts.check_folder(folder)
+        manifest: dict[str, Any] = artefacts.json_file(folder / MANIFEST)
+        version, recorded, step = manifest["format"], dict(manifest["files"]), manifest["step"]
+    except ArtefactError as error:
+        raise CheckpointError(f"{folder} is not a complete checkpoint: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
     if version != FORMAT:
         raise CheckpointError(
             f"{folder} has checkpoint format {version}; this rlhub reads {FORMAT}. Upgrade rlhub-core."
         )
+    if type(step) is not int or folder.name.partition(".")[0] != f"{step:012d}":
+        raise CheckpointError(f"{folder} is damaged: its {MANIFEST} says step {step!r:.80}.")
     found = _hashes(folder)
     for name in sorted(recorded.keys() | found.keys()):
         if recorded.get(name) != found.get(name):

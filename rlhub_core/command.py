@@ -12,10 +12,21 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rlhub_core import config
-from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError, TrainingError
+from rlhub_core.errors import (
+    ArtefactError,
+    CheckpointError,
+    ConfigError,
+    EnvironmentContractError,
+    RlhubError,
+    TrainingError,
+    TrustError,
+    printable,
+)
 from rlhub_core.specs import CommandSpec
 
-FAILURES = (CheckpointError, EnvironmentContractError, TrainingError)  # nobody's wrong use of the command line
+FAILURES = (  # nobody's wrong use of the command line
+    *(ArtefactError, CheckpointError, EnvironmentContractError, TrainingError, TrustError),
+)
 
 
 class Commands(TyperGroup):
@@ -118,7 +129,7 @@ def _explained() -> Iterator[None]:
 def _failed(sentence: str, code: int) -> typer.Exit:
     if os.environ.get("RLHUB_DEBUG", "") not in ("", "0"):
         traceback.print_exc()
-    typer.secho(sentence, fg="red", err=True)
+    typer.secho(printable(sentence), fg="red", err=True)
     return typer.Exit(code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,7 +186,7 @@ def _fits(message: str, keys: Sequence[str]) -> bool:
         message.format(*(1 if key in COUNTS else math.nan for key in keys))
     except (IndexError, KeyError, ValueError, AttributeError):
         return False
-    return places == len(keys)
+    return places == len(keys) and re.search(r"\d{4}", message) is None  # no number is so wide
 
 
 def _columns(path: Path, keys: Sequence[str]) -> dict[str, list[float | None]]:
