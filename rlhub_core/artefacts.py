@@ -83,7 +83,7 @@ def text(path: Path, most: int = LARGEST_JSON, *, follow: bool = False) -> str:
         ArtefactError: as `regular`, and for other bytes.
     """
     with regular(path, most, follow=follow) as file, _readable(path):
-        return file.read(most).decode()
+        return file.read().decode()
 
 
 def json_file(path: Path, most: int = LARGEST_JSON) -> Any:
