@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import tomllib
 from collections import Counter
@@ -25,6 +26,9 @@ LARGEST_TOML = 16 * MIB
 LARGEST_RECORDS = 1024 * MIB
 LONGEST_LINE = 16 * MIB
 DEEPEST = 64  # levels of lists and tables
+_DEEP_KEY = re.compile(  # a.b.c… of more than DEEPEST parts, for which tomllib takes quadratic time and memory
+    rf"""(?<![\w-])(?:(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{DEEPEST}}}"""
+)
 LONGEST_NUMBER = 1_000  # digits of a whole number; a generator's state has 39
 
 
@@ -113,6 +117,8 @@ def toml_file(path: Path) -> dict[str, Any]:
     """
     written = text(path, LARGEST_TOML, follow=True)
     with _readable(path, "is not valid TOML"):
+        if _DEEP_KEY.search(written):
+            raise ValueError(f"a key has more than {DEEPEST} parts")
         parsed: dict[str, Any] = _checked(tomllib.loads(written))
         return parsed
 

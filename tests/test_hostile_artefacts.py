@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,11 @@ def _toy_only(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def trained(**settings: Any) -> Path:
-    callbacks = ["core/checkpoint:every=100,keep=1", "core/evaluate:every=50,episodes=2", "core/stop_on_return:value=99"]
+    callbacks = [
+        "core/checkpoint:every=100,keep=1",
+        "core/evaluate:every=50,episodes=2",
+        "core/stop_on_return:value=99",
+    ]
     settings = {"steps": 100, "num_envs": 2, "normalize": "observations,rewards", "callbacks": callbacks, **settings}
     return rlhub.train("toy/random", "toy/Corridor-v0", folder=RUN, progress=False, **settings).folder
 
@@ -228,7 +233,7 @@ def test_arrays_of_another_kind_are_refused(change: str) -> None:
             other["nan"] = np.full(array.shape, np.nan, np.float64)
             save_file({**before, name: other[change]}, path)
             sealed(newest())
-            refused(lambda: rlhub.load(RUN) if file == "normalization" else rlhub.resume(RUN), CheckpointError)
+            refused(lambda: rlhub.load(RUN) if file == "normalization" else rlhub.resume(RUN))
         save_file(before, path)
 
 
@@ -358,8 +363,8 @@ def test_a_link_inside_the_run_is_as_good_as_what_it_points_to() -> None:
         b'callbacks = ["toy/count:from_step=' + b"[" * 100_000 + b'"]',
         b'callbacks = ["toy/count:from_step=' + b"9" * 10_000 + b'"]',
         b'wrappers = ["os:system"]',
-        b'wrappers = ["toy/scale:by=__import__(\'os\')"]',
-        b'preset = "../../x"\n[hyper_parameters]\nright = "__import__(\'os\').system(\'true\')"',
+        b"wrappers = [\"toy/scale:by=__import__('os')\"]",
+        b"preset = \"../../x\"\n[hyper_parameters]\nright = \"__import__('os').system('true')\"",
         b'[hyper_parameters]\nright = "linear(' + b"-" * 50_000 + b'1, 1)"',
         b'[hyper_parameters]\nright = "linear(' + b"(" * 50_000 + b'"',
         b'[hyper_parameters]\nright = "linear(1, 9**9**9)"',
@@ -457,15 +462,22 @@ def test_what_drives_a_terminal_is_spelled_out() -> None:
 
 def test_names_in_a_report_stay_text() -> None:
     trained()
-    evil = '</script><img src=x onerror=alert(1)>'
+    evil = "</script><img src=x onerror=alert(1)>"
     with (RUN / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps({"step": step, f"train/{evil}": 1.0}) + "\n" for step in (98, 99))
     (RUN / "provenance.json").write_text(json.dumps({"python": evil, evil: {"distributions": evil}}))
     (RUN / "profile.json").write_text(json.dumps({"seconds": {evil: 1.0}}))
     page = Path(reports.report([RUN], Path("x.html"))).read_text()
     assert "onerror" in page
-    assert "<img src=x" not in page
-    assert "</script><" not in page.replace("</script></", "")
+    tags: list[str] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.extend([tag, *(name for name, _ in attrs)])
+
+    Tags().feed(page)
+    assert "div" in tags
+    assert not {"img", "onerror"} & set(tags)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300, "x/" * 3_000, "/proc/no/such"])
@@ -476,7 +488,6 @@ def test_a_folder_that_cannot_be_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "..", "/etc/x", "CON", "a\nb", "-x", "x" * 300, "\x1b[2J", "é"])
 def test_a_name_makes_no_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gymnasium
     from rlhub_toy.parts import Corridor  # type: ignore[import-not-found]
 
     class Named(Corridor):  # type: ignore[misc]
@@ -489,14 +500,9 @@ def test_a_name_makes_no_path(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run.folder.name.isprintable()
     assert not run.folder.name.startswith(("-", "."))
     assert len(run.folder.name) < 200
-    assert gymnasium
 
 
 # trust
-
-
-class Choosing:
-    """An algorithm that takes a function."""
 
 
 def write_evil(name: str = "evil") -> None:
@@ -546,7 +552,9 @@ def test_trust_allows_the_module_of_an_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "evil", raising=False)
 
 
-@pytest.mark.parametrize("named", ["os:system", "subprocess:run", "evil:double", "builtins:eval", "rlhub_toy.parts:Die"])
+@pytest.mark.parametrize(
+    "named", ["os:system", "subprocess:run", "evil:double", "builtins:eval", "rlhub_toy.parts:Die"]
+)
 def test_a_function_that_a_recipe_names_needs_trust(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import dataclass
 
@@ -606,7 +614,11 @@ def test_a_disabled_plugin_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> N
     path = os.pathsep.join([str(Path(rlhub.__file__).parents[1]), os.environ["PYTHONPATH"]])
     disabled = f"{os.environ['RLHUB_DISABLE']},toy"
     result = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"RLHUB_DISABLE": disabled, "PYTHONPATH": path}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"RLHUB_DISABLE": disabled, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.stdout.endswith("\nFalse\n"), result.stdout + result.stderr
 
