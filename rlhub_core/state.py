@@ -62,7 +62,7 @@ def same_kind(saved: Any, like: Any, where: str) -> Any:
         CheckpointError: where it is not, naming where it stands.
     """
     if isinstance(like, np.ndarray):
-        fits = isinstance(saved, np.ndarray) and (saved.dtype, saved.shape) == (like.dtype, like.shape)
+        fits = isinstance(saved, (np.ndarray, np.generic)) and (saved.dtype, saved.shape) == (like.dtype, like.shape)
     else:
         fits = type(saved) is type(like)
     if not fits:

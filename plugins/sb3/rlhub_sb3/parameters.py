@@ -216,7 +216,7 @@ def _imported(given: Any, owner: str) -> Any:
         return [_imported(child, owner) for child in given]
     if not (isinstance(given, str) and ":" in given):
         return given
-    if not _among(given.partition(":")[0]):  # a recipe must not run code of its own
+    if not is_nameable(given.partition(":")[0]):  # a recipe must not run code of its own
         raise ConfigError(
             f"{owner}: {given!r} is not imported: only networks and optimisers of torch, and classes of "
             "stable_baselines3, sb3_contrib and rlhub_sb3 are. Pass the class itself, or allow what a recipe names "
@@ -227,10 +227,11 @@ def _imported(given: Any, owner: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{owner}: {given!r} cannot be imported: {error}.") from error
     kinds = (th.nn.Module, th.optim.Optimizer, BaseBuffer)
-    if not (isinstance(found, type) and issubclass(found, kinds) and _among(found.__module__)):
+    if not (isinstance(found, type) and issubclass(found, kinds) and is_nameable(found.__module__)):
         raise ConfigError(f"{owner}: {given!r} is no torch module, optimiser or Stable-Baselines3 buffer class.")
     return found
 
 
-def _among(module: str) -> bool:
+def is_nameable(module: str) -> bool:
+    """Return whether a text may name a class of a module: torch's networks and optimisers, Stable-Baselines3's own."""
     return any(f"{module}.".startswith(f"{package}.") for package in IMPORTED)

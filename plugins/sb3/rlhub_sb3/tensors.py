@@ -84,10 +84,10 @@ def _tensor(
     if kind.name not in STORAGES:
         raise UnreadableError(f"numbers of {kind}")
     flat: NDArray[Any] = np.frombuffer(stored(key), STORAGES[kind.name])
-    if math.prod(size) > count:  # in memory it would be larger than in the file
-        raise UnreadableError("a tensor of more numbers than its storage")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if len(flat) != count or min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= count):
         raise UnreadableError("a tensor that reaches beyond its storage")
+    if math.prod(size) > count:  # in memory it would be larger than in the file
+        raise UnreadableError("a tensor of more numbers than its storage")
     steps = tuple(step * flat.itemsize for step in stride)
     return th.tensor(np.lib.stride_tricks.as_strided(flat[offset:], size, steps).copy())
