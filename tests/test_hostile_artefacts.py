@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -330,7 +331,7 @@ def test_a_pipe_is_not_waited_for(place: str) -> None:
 def test_a_pipe_named_by_the_user_is_not_waited_for() -> None:
     os.mkfifo("pipe.toml")
     for path in ("pipe.toml", "/dev/zero", "/dev/null"):
-        assert "is no regular file" in refused(lambda path=path: rlhub.Experiment.read(Path(path)), ArtefactError)
+        assert "is no regular file" in refused(partial(rlhub.Experiment.read, Path(path)), ArtefactError)
 
 
 def test_a_link_inside_the_run_is_as_good_as_what_it_points_to() -> None:
@@ -558,7 +559,7 @@ def test_trust_allows_the_module_of_an_environment(monkeypatch: pytest.MonkeyPat
 def test_a_function_that_a_recipe_names_needs_trust(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import dataclass
 
-    import rlhub_toy.parts as parts
+    import rlhub_toy.parts as parts  # type: ignore[import-not-found]
 
     @dataclass(frozen=True)
     class Config(parts.RandomWalk.Config):  # type: ignore[misc]
@@ -599,7 +600,7 @@ def test_what_no_installed_plugin_offers_is_not_imported_even_with_trust(
 
     for name in ("evil:double", "evil/double", "os:system"):
         changed = dataclasses.replace(experiment, **{key: name if key == "algorithm" else (name,)})  # type: ignore[arg-type]
-        refused(lambda changed=changed: run_experiment(changed, "other", trust=True, progress=False))
+        refused(partial(run_experiment, changed, "other", trust=True, progress=False))
     assert not Path("was_here").exists()
 
 

@@ -1,4 +1,4 @@
-"""Every way to load what rlhub has written, of every installed algorithm, while whatever could run code of a file raises."""
+"""Every installed algorithm is loaded in every way while whatever could run code of a file raises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORLDS = ("CartPole-v1", "Pendulum-v1", "FrozenLake-v1")  # one of them suits ea
 SPECIAL = {"tabular/linear_q": "MountainCar-v0"}
 
 
-class Masked(gymnasium.Wrapper):  # type: ignore[type-arg]
+class Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
     """All actions are possible, and it says so."""
 
     def action_masks(self) -> Any:
@@ -96,7 +96,7 @@ def world_of(name: str) -> str:
 
 def settings_of(name: str, folder: Path) -> dict[str, Any]:
     known = {field.name: field for field in dataclasses.fields(default_hub().load("algorithm", name).Config)}
-    settings = {key: value for key, value in SMALL.items() if key in known}
+    settings: dict[str, Any] = {key: value for key, value in SMALL.items() if key in known}
     if "n_steps" in known and "buffer_size" in known:  # there it is the length of a return
         del settings["n_steps"]
     if "teacher_run" in known:
@@ -144,9 +144,7 @@ def test_every_command_shows_a_run_without_running_anything(
         ["train", "run/experiment.toml", "--out", "again", "-q"],
         ["train", "deep/a2c", "CartPole-v1", "--steps", "40", "--out", "preset", "-q"],
     ]
-    CliRunner().invoke(
-        app, ["record", "run", "--max-steps", "5", "--out", "first.gif"]
-    )  # then what they import is there
+    CliRunner().invoke(app, ["record", "run", "--max-steps", "5", "--out", "first.gif"])
     CliRunner().invoke(app, ["plot", "run", "--out", "first.png"])
     request.getfixturevalue("nothing_runs")
     for command in commands:
