@@ -129,7 +129,7 @@ def test_every_command_shows_a_run_without_running_anything(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    callbacks = [f"callbacks/{name}" for name in ("tensorboard", "wide_csv", "simple_dqn_csv", "renom_log", "profile")]
+    callbacks = [f"callbacks/{name}" for name in ("tensorboard", "wide_csv", "profile")]
     callbacks += ["core/evaluate:every=50,episodes=1"]
     callbacks = [each for each in callbacks if each.partition(":")[0] in default_hub().offers("callback")]
     rlhub.train("deep/a2c", "CartPole-v1", steps=100, callbacks=callbacks, folder="run", progress=False)
