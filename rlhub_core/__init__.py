@@ -15,6 +15,7 @@ from rlhub_core.collector import Collector
 from rlhub_core.config import option
 from rlhub_core.envs import EnvironmentSource, adapt, make, make_vec
 from rlhub_core.errors import (
+    ArtefactError,
     CheckpointError,
     ConfigError,
     EnvironmentContractError,
@@ -26,6 +27,7 @@ from rlhub_core.errors import (
     SpaceError,
     StorageError,
     TrainingError,
+    TrustError,
 )
 from rlhub_core.evaluation import Evaluation, evaluate
 from rlhub_core.experiment import Experiment
@@ -86,6 +88,7 @@ __all__ = [
     "AdapterSpec",
     "Algorithm",
     "AlgorithmSpec",
+    "ArtefactError",
     "Callback",
     "CallbackSpec",
     "CheckpointError",
@@ -115,6 +118,7 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "Transition",
+    "TrustError",
     "WrapperSpec",
     "adapt",
     "adapters",

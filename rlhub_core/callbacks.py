@@ -75,7 +75,7 @@ class Evaluate(Callback):
 
     def load(self, folder: Path) -> None:
         """Read when the next evaluation is due."""
-        self._next = state.load(folder, "evaluate")["next"]
+        self._next = state.whole(state.load(folder, "evaluate")["next"], "core/evaluate: next")
 
 
 @dataclass
@@ -164,4 +164,4 @@ class StopAfter(Callback):
 
     def load(self, folder: Path) -> None:
         """Read how many there were."""
-        self._ended = state.load(folder, "stop_after")["ended"]
+        self._ended = state.whole(state.load(folder, "stop_after")["ended"], "core/stop_after: ended")

@@ -22,7 +22,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhub_core.errors import CheckpointError, StorageError
+from rlhub_core import artefacts
+from rlhub_core.errors import ArtefactError, CheckpointError, StorageError
 from rlhub_core.storage import free_space, make_folder, reason_if_full, size, sync
 
 FORMAT = 2
@@ -143,10 +144,10 @@ def verify(folder: Path) -> Manifest:
         raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is that of step {manifest.get('step')}.")
     for version in range(manifest["format"], FORMAT):
         manifest = MIGRATIONS[version](manifest, folder)
-    recorded, found = manifest["files"], _members(folder)
+    recorded, found = manifest["files"], _files(folder)
     for name in sorted(recorded.keys() | found.keys()):
         left_about = name not in recorded and _hidden(name)  # by a file manager
-        if recorded.get(name) != found.get(name) and not left_about:
+        if not left_about and not (name in found and _is_member(found[name], recorded.get(name))):
             raise CheckpointError(f"{folder} is damaged: {name} is not what its manifest says.")
     return manifest
 
@@ -154,11 +155,13 @@ def verify(folder: Path) -> Manifest:
 def _read(folder: Path) -> Manifest:
     """Return the manifest as it was written, once it is certain that it was written like this."""
     try:
-        text = (folder / MANIFEST).read_bytes().decode()
-        manifest: Manifest = json.loads(text)
+        text = artefacts.text(folder / MANIFEST)
+        manifest: Manifest = artefacts.json_text(text, folder / MANIFEST)
         version, recorded = manifest["format"], manifest["files"]
         whole = text == (_dumped(manifest) if version == 1 and "seal" not in manifest else _sealed(manifest))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except ArtefactError as error:
+        raise CheckpointError(f"{folder} is not a complete checkpoint: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
     if not whole or type(version) is not int or version < 1 or not isinstance(recorded, dict):
         raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is not as it was written.")
@@ -172,7 +175,7 @@ def _read(folder: Path) -> Manifest:
 
 def _to_2(manifest: Manifest, folder: Path) -> Manifest:
     """Format 1 held no sizes, no seal, and the names of callbacks as those of folders alone."""
-    sizes = {name: member["size"] for name, member in _members(folder).items()}
+    sizes = {name: path.stat().st_size for name, path in _files(folder).items()}
     files = {name: {"sha256": digest, "size": sizes.get(name)} for name, digest in manifest["files"].items()}
     callbacks = sorted(path.name for path in folder.glob("callbacks/*") if path.is_dir())
     return manifest | {"format": 2, "files": files, "callbacks": callbacks}
@@ -216,33 +219,47 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)  # what is left is cleared away by the next `write`
 
 
-def _members(folder: Path, known: Mapping[tuple[int, int], Member] | None = None) -> dict[str, Member]:
+def _members(folder: Path, known: Mapping[tuple[int, int], Member]) -> dict[str, Member]:
     """Return path -> digest and size of every file of a checkpoint but its manifest.
 
     Args:
         folder: of the checkpoint.
         known: (device, inode) -> digest of files that stand in another checkpoint as well, as hard links.
+    """
+    return {name: _member(path, known) for name, path in _files(folder).items()}
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return every file of a checkpoint but its manifest by its path within.
 
     Raises:
         CheckpointError: for a link or a device, which is no part of a checkpoint.
     """
-    members: dict[str, Member] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise CheckpointError(f"{folder} is damaged: {name} is no regular file.")
         if path.is_file() and name != MANIFEST:
-            members[name] = _member(path, known or {})
-    return members
+            files[name] = path
+    return files
+
+
+def _is_member(path: Path, recorded: Any) -> bool:
+    """Return whether a file is what a manifest says; one of another size is not read, however large it is."""
+    try:
+        return bool(recorded["size"] == path.stat().st_size and recorded == _member(path))
+    except (KeyError, TypeError):
+        return False
 
 
 def _hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def _member(path: Path, known: Mapping[tuple[int, int], Member]) -> Member:
+def _member(path: Path, known: Mapping[tuple[int, int], Member] | None = None) -> Member:
     status = path.stat()
-    if (same := known.get((status.st_dev, status.st_ino))) is not None:
+    if known and (same := known.get((status.st_dev, status.st_ino))) is not None:
         return same
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": status.st_size}

@@ -16,7 +16,7 @@ import typer
 from rlhub_core import screens
 from rlhub_core.command import app as app
 from rlhub_core.command import assignments, count, door
-from rlhub_core.errors import ConfigError
+from rlhub_core.errors import ConfigError, printable
 from rlhub_core.evaluation import LONGEST_EPISODE
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Full name, or a bare one that only one thing bears.")]
@@ -24,6 +24,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Step = Annotated[Any, count("Of the checkpoint, or best. Default: the newest.", "--step")]
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Import code that the recipe names, which can do anything: trust its maker.")
+]
 Best = Annotated[bool, typer.Option("--best", help="The checkpoint of the best evaluation, as --step best.")]
 ViewOf = Annotated[
     str, typer.Option("--view", metavar="VIEW", help="environment, or agent: beside it what the agent sees.")
@@ -117,6 +120,7 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Folder of the run. Default: a new one in runs/.")
     ] = None,
     quiet: Quiet = False,
+    trust: Trust = False,
 ) -> None:
     """Train an algorithm on an environment, or train what a recipe says.
 
@@ -144,7 +148,7 @@ def train(
         own = {str(environment): environment, "hyper-parameters": settings}
         own |= {"--preset": preset, "--callback": callback, "--wrapper": wrapper}
         common |= {"seed": seed, "device": device}
-        run = training.run_experiment(_recipe(Path(algorithm), common, own), out, progress=not quiet)
+        run = training.run_experiment(_recipe(Path(algorithm), common, own), out, progress=not quiet, trust=trust)
     elif environment is None:
         raise ConfigError(f"Say where to train {algorithm}: rlhub train {algorithm} ENV, such as CartPole-v1.")
     elif steps is None and preset is None and not default_hub().find("algorithm", algorithm).plans:
@@ -171,6 +175,7 @@ def resume(
     run: RunFolder,
     steps: Annotated[Any, count("A new last step, to train longer than the recipe says.", "--steps")] = None,
     quiet: Quiet = False,
+    trust: Trust = False,
 ) -> None:
     """Go on with a run from its newest checkpoint.
 
@@ -181,7 +186,7 @@ def resume(
     from rlhub_core import checkpoint, training
 
     before = checkpoint.steps(run / "checkpoints")
-    resumed = training.resume(run, steps=steps, progress=not quiet)
+    resumed = training.resume(run, steps=steps, progress=not quiet, trust=trust)
     if before and resumed.steps == before[-1]:
         longer = f"rlhub resume {shlex.quote(str(run))} --steps {2 * max(resumed.steps, resumed.experiment.steps)}"
         typer.echo(f"Nothing was left to do. To train longer: {longer}")
@@ -198,6 +203,7 @@ def evaluate(
         str | None, typer.Option(metavar="ENV", help="Another environment than the one of training.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Play whole greedy episodes with a trained agent and print their score. The run is not changed.
 
@@ -207,7 +213,7 @@ def evaluate(
     """
     from rlhub_core import evaluation, training
 
-    agent = training.load(run, step=step)
+    agent = training.load(run, step=step, trust=trust)
     result = evaluation.evaluate(agent, env, episodes, seed)
     low, high = result.interval
     if as_json:
@@ -215,7 +221,7 @@ def evaluate(
         typer.echo(json.dumps(facts | dataclasses.asdict(result)))
         return
     name = env or agent.environment.name
-    typer.echo(f"{agent.experiment.algorithm} on {name} after {agent.steps:,} steps, {episodes} episodes:")
+    typer.echo(printable(f"{agent.experiment.algorithm} on {name} after {agent.steps:,} steps, {episodes} episodes:"))
     typer.echo(f"  mean return {result.mean:.2f}  (95 % interval {low:.2f} to {high:.2f})")
     typer.echo(f"  from {min(result.returns):g} to {max(result.returns):g}, {sum(result.lengths):,} steps in all")
     if result.unfinished:
@@ -235,6 +241,7 @@ def record(
     view: ViewOf = "environment",
     max_steps: Annotated[Any, count("Steps after which an episode is cut off.", "--max-steps")] = 1000,
     fps: Annotated[float | None, typer.Option(metavar="X", help="Frames per second. Default: the game's own.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Film a trained agent playing, as an animated GIF or an MP4.
 
@@ -245,7 +252,7 @@ def record(
     from rlhub_core import training
     from rlhub_core.playing import recording
 
-    agent = training.load(run, step=_step(step, best))
+    agent = training.load(run, step=_step(step, best), trust=trust)
     path = out or run / "videos" / f"step-{agent.steps}.gif"
     typer.echo(recording.record(agent, path, episodes=episodes, seed=seed, fps=fps, max_steps=max_steps, view=view))
 
@@ -271,6 +278,7 @@ def watch(
     ] = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help=".gif or .mp4 of what was shown.")] = None,
     max_steps: Annotated[Any, count("Steps after which an episode is cut off.", "--max-steps")] = LONGEST_EPISODE,
+    trust: Trust = False,
 ) -> None:
     """Watch a trained agent play, live, in a window or in the terminal.
 
@@ -284,7 +292,7 @@ def watch(
     from rlhub_core import training
     from rlhub_core.playing import watching
 
-    agent = training.load(run, step=_step(step, best))
+    agent = training.load(run, step=_step(step, best), trust=trust)
     returns = watching.watch(
         agent,
         env,

@@ -26,7 +26,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import state
-from rlhub_core.errors import ConfigError, EnvironmentContractError
+from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError
 from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
@@ -259,16 +259,22 @@ class Collector:
             raise EnvironmentContractError(
                 f"The collector was saved with {len(saved['stretch'])} environments, not {self.num_envs}."
             )
-        self._stretch, self._begun = saved["stretch"], saved["begun"]
+        steps, time = (state.whole(saved[name], f"The collector's {name}") for name in ("steps", "time"))
+        self._stretch, self._begun = (
+            state.same_kind(saved[name], getattr(self, f"_{name}"), f"The collector's {name}")
+            for name in ("stretch", "begun")
+        )
         self._oldest = int(self._begun.min())
         self._log = ActionLog(saved["actions"], start=self._oldest)
+        if not 0 <= self._oldest <= self._begun.max() <= time <= self._oldest + len(self._log):
+            raise CheckpointError("The collector was saved with another number of actions than of steps.")
         if saved.get("carried") is not None:
             self.env.set_attr(_CARRIED, saved["carried"])  # type: ignore[attr-defined]
-        self._replay(saved["time"])
+        self._replay(time)
         if self.normalization is not None:
             self.normalization.load(folder)
         self._look()
-        self.steps, self._time = saved["steps"], saved["time"]
+        self.steps, self._time = steps, time
         self._ended = [Episode(*episode) for episode in saved["ended"]]
         exact = self._checksum() == saved["checksum"] and all(
             np.array_equal(getattr(self, f"_{name}"), saved[name]) for name in ("returns", "lengths", "evidence")
@@ -459,6 +465,9 @@ class ActionLog:
             for leaf, action in zip(_leaves(self._entries), _leaves(actions), strict=True):
                 leaf[self._size] = action
         self._size += 1
+
+    def __len__(self) -> int:
+        return self._size
 
     def __getitem__(self, time: int) -> ActType:
         return _map(lambda leaf: leaf[time - self._start], self._entries)

@@ -13,17 +13,21 @@ from typer.core import TyperCommand, TyperGroup
 
 from rlhub_core import config
 from rlhub_core.errors import (
+    ArtefactError,
     CheckpointError,
     ConfigError,
     EnvironmentContractError,
     RlhubError,
     StorageError,
     TrainingError,
+    TrustError,
+    printable,
 )
 from rlhub_core.specs import CommandSpec
 
-# nobody's wrong use of the command line
-FAILURES = (CheckpointError, EnvironmentContractError, StorageError, TrainingError)
+FAILURES = (  # nobody's wrong use of the command line
+    *(ArtefactError, CheckpointError, EnvironmentContractError, StorageError, TrainingError, TrustError),
+)
 
 
 class Commands(TyperGroup):
@@ -126,7 +130,7 @@ def _explained() -> Iterator[None]:
 def _failed(sentence: str, code: int) -> typer.Exit:
     if os.environ.get("RLHUB_DEBUG", "") not in ("", "0"):
         traceback.print_exc()
-    typer.secho(sentence, fg="red", err=True)
+    typer.secho(printable(sentence), fg="red", err=True)
     return typer.Exit(code)
 
 

@@ -36,13 +36,14 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     fixed: str = "",
+    imports: bool = False,
 ) -> Any:
     """Return a dataclass field with its meaning, unit and the closed range of its value (`None` is open).
 
-    `fixed` says why it cannot follow a schedule.
+    `fixed` says why it cannot follow a schedule; `imports`, that a text "module:Class" in it stands for the class.
     """
     documented = {"meaning": meaning, "unit": unit, "minimum": minimum, "maximum": maximum, "fixed": fixed}
-    return dataclasses.field(default=default, metadata=documented)
+    return dataclasses.field(default=default, metadata={**documented, "imports": imports})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     fixed: str = ""
+    imports: bool = False
 
     @property
     def required(self) -> bool:
@@ -103,7 +105,7 @@ class Parameter:
 
 def parameters(target: Callable[..., Any], skip: int = 0) -> dict[str, Parameter]:
     """Return the parameters of a class or function by name, without the first `skip` positional ones and `**kwargs`."""
-    documented = ("meaning", "unit", "minimum", "maximum", "fixed")
+    documented = ("meaning", "unit", "minimum", "maximum", "fixed", "imports")
     fields = {
         field.name: {key: field.metadata[key] for key in documented if key in field.metadata}
         for field in (dataclasses.fields(target) if _is_dataclass(target) else ())  # type: ignore[arg-type]
@@ -171,7 +173,7 @@ def parse_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {_toml_booleans(text)}")
         return parsed["value"] if len(parsed) == 1 else text  # several lines may be several keys
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also for a number of too many digits
         bare = re.fullmatch(r"\[(.+)\]|\((.+)\)", text.strip())
         if bare is None:
             return text
@@ -235,10 +237,20 @@ def as_given(value: Any) -> Any:
     if isinstance(value, list):
         return [as_given(item) for item in value]
     if isinstance(value, dict) and value.keys() == {_ARRAY, "dtype"}:
-        return np.array(value[_ARRAY], value["dtype"])
+        return _array(value[_ARRAY], value["dtype"])
     if isinstance(value, dict):
         return {key: as_given(item) for key, item in value.items()}
     return None if value == "none" else value
+
+
+def _array(values: Any, dtype: Any) -> Any:
+    try:
+        kind = np.dtype(dtype)
+        if kind.kind not in "biuf":
+            raise TypeError(f"{dtype!r} is no dtype of numbers")
+        return np.array(values, kind)
+    except (ValueError, TypeError, OverflowError, SyntaxError) as error:  # the last: a dtype with a stray comma
+        raise ConfigError(f"The recipe writes an array that is none: {error}.") from error
 
 
 def mentions(value: Any) -> list[str]:

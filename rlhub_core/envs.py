@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import packages_distributions
 from typing import Any
 
 import gymnasium
@@ -19,7 +18,7 @@ from rlhub_core.errors import (
     EnvironmentContractError,
     NotFoundError,
     PluginError,
-    RunError,
+    TrustError,
     did_you_mean,
     listed,
 )
@@ -50,7 +49,8 @@ class EnvironmentSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     wrappers: Sequence[Wrapper] = ()
     hub: Hub = field(default_factory=default_hub, repr=False)
-    from_recipe: bool = False  # then no module is imported that is not an installed package's
+    from_recipe: bool = False  # then no module is imported for it
+    trust: bool = False  # unless its user allowed it
 
     @classmethod
     def of(
@@ -61,11 +61,12 @@ class EnvironmentSource:
         hub: Hub | None = None,
         *,
         from_recipe: bool = False,
+        trust: bool = False,
     ) -> EnvironmentSource:
         """Return the source of an origin, with arguments in its name made into options.
 
         A bare id that Gymnasium does not know is that of the one plugin that offers it: "Pendulum-v0" becomes
-        "legacy/Pendulum-v0". A recipe's names stay what they are.
+        "legacy/Pendulum-v0". A recipe's names stay what they are, and import no module unless `trust` allows it.
 
         Raises:
             NotFoundError: for a bare id that Gymnasium does not know and several plugins offer.
@@ -79,7 +80,7 @@ class EnvironmentSource:
             origin, given = config.split_name(origin)
             options = given | options
             origin = origin if from_recipe else _in_full(origin, hub)
-        return cls(origin, options, tuple(wrappers), hub, from_recipe)
+        return cls(origin, options, tuple(wrappers), hub, from_recipe, trust)
 
     @property
     def name(self) -> str:
@@ -184,11 +185,11 @@ class EnvironmentSource:
             raise NotFoundError(self._unknown(error)) from error
 
     def _import(self, module: str) -> None:
-        installed = module in sys.modules or module.partition(".")[0] in packages_distributions()
-        if self.from_recipe and not installed:
-            raise RunError(
-                f"The recipe names {self.origin!r}; {module!r} is no installed package, and code named in a recipe is "
-                f"not imported. Import {module} first, or pass env={self.origin!r} again."
+        if self.from_recipe and not self.trust and module not in sys.modules:  # nothing runs in one that is imported
+            raise TrustError(
+                f"The recipe names the environment {self.origin!r}: that imports the module {module!r}, and importing "
+                "runs code. Allow it with --trust (in Python trust=True) if you trust whoever made the recipe; or pass "
+                f"env={self.origin!r} again."
             )
         import_module(module)
 

@@ -12,6 +12,9 @@ from pathlib import Path
 class RlhubError(Exception):
     """The root of every error that rlhub raises for a reason a user can act on."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
 
 class NotFoundError(RlhubError):
     """A name that nothing installed bears, or that several things bear."""
@@ -50,6 +53,14 @@ class RunError(RlhubError):
     """A run folder that cannot be used as asked."""
 
 
+class ArtefactError(RunError):
+    """A file that is not what rlhub writes, or that reaches out of its folder."""
+
+
+class TrustError(RunError):
+    """A recipe that names code, which nobody has allowed to be imported."""
+
+
 class TrainingError(RlhubError):
     """Training that cannot go on; an algorithm raises it while its state is whole, and the run is saved."""
 
@@ -60,6 +71,18 @@ class CheckpointError(RlhubError):
 
 class StorageError(RlhubError):
     """A disk that is full, or a quota that is used up; what was saved before is whole, and the run can be resumed."""
+
+
+def printable(text: str, most: int = 4_000) -> str:
+    """Return a text in which what drives a terminal is spelled out, cut where it is very long.
+
+    Names in messages may come from other people's files: escape sequences, marks that turn the direction of writing.
+    """
+    shown = text if len(text) <= most else f"{text[:most]}…"
+    if shown.isascii() and shown.isprintable():
+        return shown
+    spelled = (each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in shown)
+    return "".join(spelled)
 
 
 def did_you_mean(asked: str, available: Iterable[str], most: int = 1) -> str:

@@ -46,8 +46,12 @@ class Evaluation:
     def interval(self) -> tuple[float, float]:
         """95 % interval of the mean return, by 10,000 bootstrap resamples with a fixed seed (Efron 1979)."""
         returns = np.array(self.returns)
-        draws = np.random.default_rng(0).integers(0, len(returns), (10_000, len(returns)))
-        low, high = np.percentile(returns[draws].mean(axis=1), [2.5, 97.5])
+        rng, rows = np.random.default_rng(0), max(1, 1_000_000 // len(returns))
+        means = [
+            returns[rng.integers(0, len(returns), (min(rows, 10_000 - done), len(returns)))].mean(axis=1)
+            for done in range(0, 10_000, rows)
+        ]
+        low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
         return float(low), float(high)
 
     def beats(self, best: float | None, by: float = 0.0) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhub_core import config
+from rlhub_core import artefacts, config
 from rlhub_core.errors import ConfigError, RunError, listed
 from rlhub_core.normalization import Normalize
 from rlhub_core.storage import replace
@@ -68,15 +67,15 @@ class Experiment:
             RunError: where there is none.
             ConfigError: where it is no valid recipe.
         """
-        file = path / FILE if path.is_dir() else path
-        if not file.is_file():
-            raise RunError(
-                f"{path} is no run: it has no {FILE}." if path.is_dir() else f"There is no run or recipe at {path}."
-            )
+        file = path / FILE if _is_folder(path) else path
+        if file != path:
+            artefacts.check_folder(path)
         try:
-            data = tomllib.loads(file.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} is not valid TOML: {error}.") from error
+            data = artefacts.toml_file(file)
+        except FileNotFoundError:
+            raise RunError(
+                f"{path} is no run: it has no {FILE}." if file != path else f"There is no run or recipe at {path}."
+            ) from None
         if "normalize" in data:
             data["normalize"] = Normalize.of(data["normalize"])
         bound = config.bind(cls, data, str(file))
@@ -98,6 +97,13 @@ class Experiment:
             for argument, value in parts
             for text in config.mentions(value)
         ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError) as error:  # of a name that is too long, and with NUL in it
+        raise RunError(f"There is no run or recipe at {path}: {error}.") from error
 
 
 def with_preset(

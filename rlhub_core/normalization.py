@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from rlhub_core import config, state
 from rlhub_core.actors import with_values
 from rlhub_core.config import option
-from rlhub_core.errors import ConfigError, EnvironmentContractError, SpaceError, did_you_mean, listed, squeezed
+from rlhub_core.errors import (
+    CheckpointError,
+    ConfigError,
+    EnvironmentContractError,
+    SpaceError,
+    did_you_mean,
+    listed,
+    squeezed,
+)
 from rlhub_core.protocol import Actor, ObsType
 
 Floats = NDArray[np.float64]
@@ -159,7 +167,17 @@ class Moments:
         return {"count": self.count, "mean": self.mean.copy(), "squares": self._squares.copy()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Become what `state` returned."""
+        """Become what `state` returned.
+
+        Raises:
+            CheckpointError: for what cannot be a count, a mean and squares.
+        """
+        for name, like in (("mean", self.mean), ("squares", self._squares)):
+            fits = np.isfinite(state.same_kind(saved[name], like, f"The normalisation's {name}")).all()
+            if not fits or (name == "squares" and (saved[name] < 0).any()):
+                raise CheckpointError(f"The normalisation's {name} cannot be: {saved[name]}.")
+        if not 0 <= saved["count"] < math.inf:
+            raise CheckpointError(f"The normalisation's count cannot be: {saved['count']!r}.")
         self._numbers[0], self.mean[...], self._squares[...] = saved["count"], saved["mean"], saved["squares"]
 
     def _all(self) -> tuple[float, Any, Any]:
@@ -283,7 +301,7 @@ class Normalization:
             moments.restore(state_of)
         if self.return_moments:
             self.return_moments.restore(saved["rewards"])
-        self._returns = saved["returns"]
+        self._returns = state.same_kind(saved["returns"], self._returns, "The normalisation's returns")
 
     def _scaled(self, values: NDArray[Any], moments: Moments) -> NDArray[np.float32]:
         scaled = (values - moments.mean) / moments.deviation(self.settings.epsilon)  # [B, ...]

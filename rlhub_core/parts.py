@@ -13,7 +13,7 @@ from typing import Any
 
 from rlhub_core import config
 from rlhub_core.envs import EnvironmentSource, adapters_of, matches
-from rlhub_core.errors import ConfigError, RunError, SpaceError, listed, squeezed
+from rlhub_core.errors import ConfigError, RunError, SpaceError, TrustError, listed, squeezed
 from rlhub_core.experiment import Experiment
 from rlhub_core.hub import Hub
 from rlhub_core.protocol import Algorithm, Callback
@@ -35,13 +35,14 @@ class Parts:
         return isinstance(self.algorithm, type)
 
 
-def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any]) -> Parts:
+def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any], *, trust: bool = False) -> Parts:
     """Return the parts that a recipe names, live objects in the places where it only mentions one.
 
     Args:
         experiment: the recipe.
         hub: where names are looked up.
         live: "algorithm", "env", "callbacks", "wrappers", "config": what was passed again, None where nothing was.
+        trust: whether the module of an environment `module:Env-v0` may be imported.
 
     Raises:
         RunError: where a live object was not passed again.
@@ -54,7 +55,7 @@ def find_parts(experiment: Experiment, hub: Hub, live: Mapping[str, Any]) -> Par
     wrappers = _filled(experiment.wrappers, live.get("wrappers") or (), config.mention)
     callbacks = _filled(experiment.callbacks, live.get("callbacks") or (), partial(_as_written, hub))
     origin = experiment.environment if env is None else env
-    source = EnvironmentSource.of(origin, options, wrappers, hub, from_recipe=env is None)
+    source = EnvironmentSource.of(origin, options, wrappers, hub, from_recipe=env is None, trust=trust)
     return Parts(
         source,
         find_algorithm(hub, experiment.algorithm if algorithm is None else algorithm)[1],
@@ -100,6 +101,55 @@ def with_live_values(experiment: Experiment, given: Mapping[str, Any] | None) ->
         if not (config.mentions(value) or (isinstance(value, str) and ":" in value)):
             raise ConfigError(f"config: {name} is {value!r} in the recipe, and a run goes on with its recipe.")
     return replace(experiment, hyper_parameters={**experiment.hyper_parameters, **(given or {})})
+
+
+def with_named_code(experiment: Experiment, algorithm: Any, *, trust: bool) -> Experiment:
+    """Return a recipe with the functions and classes in place that its hyper-parameters name as "module:attribute".
+
+    Args:
+        experiment: the recipe, with what was passed again.
+        algorithm: the class, which says what may be named.
+        trust: whether they may be imported. An installed module is no safer than another: `os:system` is a function.
+
+    Raises:
+        TrustError: where they may not.
+        ConfigError: where they cannot.
+    """
+    if not isinstance(algorithm, type):
+        return experiment
+    known = config.parameters(algorithm.Config)  # type: ignore[attr-defined]
+    given = {name: value for name, value in experiment.hyper_parameters.items() if name in known}
+    named = {name: value for name, value in given.items() if known[name].live and _names_code(value)}
+    if named and not trust:
+        told = listed(f"{name}={value!r}" for name, value in named.items())
+        raise TrustError(
+            f"The recipe names code, {told}: it is not imported, because it could do anything. Allow it with --trust "
+            "(in Python trust=True) if you trust whoever made the recipe; or pass it again: config={…}."
+        )
+    if trust:
+        named |= {name: value for name, value in given.items() if known[name].imports}
+    named = {name: _loaded(name, value) for name, value in named.items()}
+    return replace(experiment, hyper_parameters={**experiment.hyper_parameters, **named})
+
+
+def _names_code(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value) is not None
+
+
+def _loaded(name: str, value: Any) -> Any:
+    """Return a value with each "module:attribute" in it imported, however deep."""
+    if isinstance(value, Mapping):
+        return {key: _loaded(name, child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_loaded(name, child) for child in value]
+    if not _names_code(value):
+        return value
+    try:
+        return load_target(value)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{name}: {value!r} cannot be imported: {error}. Is its folder installed, or on PYTHONPATH?"
+        ) from error
 
 
 def find_algorithm(hub: Hub, algorithm: Any) -> tuple[str, Any, AlgorithmSpec | None]:
@@ -180,7 +230,7 @@ def as_mapping(given: Any) -> dict[str, Any]:
 def imported(algorithm: Any, given: Any) -> dict[str, Any]:
     """Return hyper-parameters as a user gave them, "module:attribute" imported where a function or class is wanted.
 
-    Only for what a user says: names in a recipe are never imported.
+    Only for what a user says: for those in a recipe there is `with_named_code`.
 
     Raises:
         ConfigError: for a module or attribute that is not there.
@@ -188,13 +238,8 @@ def imported(algorithm: Any, given: Any) -> dict[str, Any]:
     known = config.parameters(algorithm.Config) if hasattr(algorithm, "Config") else {}
     values = as_mapping(given)
     for name, value in values.items():
-        if name in known and known[name].live and isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value):
-            try:
-                values[name] = load_target(value)
-            except (ImportError, AttributeError) as error:
-                raise ConfigError(
-                    f"{name}: {value!r} cannot be imported: {error}. Is its folder installed, or on PYTHONPATH?"
-                ) from error
+        if name in known and known[name].live and _names_code(value):
+            values[name] = _loaded(name, value)
     return values
 
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from rlhub_core.errors import RunError
+from rlhub_core import artefacts
+from rlhub_core.errors import ArtefactError, RunError
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.protocol import Episode, Progress
 from rlhub_core.storage import room_for, sync
 
 METRICS, EPISODES, EVALUATIONS = "metrics.jsonl", "episodes.csv", "evaluations.jsonl"
+_LARGEST = sys.float_info.max
+_MOST_EPISODES = 100_000  # of one evaluation
 
 
 class Records:
@@ -106,10 +111,10 @@ class Records:
         """Cut the files back to where they were when `state` was taken, and go on from there."""
         self.close()
         self._sums = {name: list(pair) for name, pair in state["means"].items()}
-        self._next_line = state["next_line"]
+        self._next_line = _count(state["next_line"])
         self._last_line = state.get("last_line", (0, 0.0))
         for name in (METRICS, EPISODES, EVALUATIONS):
-            path, size = self.folder / name, state["sizes"].get(name, 0)
+            path, size = self.folder / name, _count(state["sizes"].get(name, 0))
             if (path.stat().st_size if path.exists() else 0) < size:
                 raise RunError(f"{path} is shorter than it was at the checkpoint: lines are missing. Restore the file.")
             if path.exists():
@@ -161,8 +166,14 @@ class Records:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float | None]]:
-    """Return the lines of a run's `metrics.jsonl`, with None for a number that is not finite."""
-    return _json_lines(folder / METRICS)
+    """Return the lines of a run's `metrics.jsonl`, with None for a number that is not finite.
+
+    Raises:
+        ArtefactError: where it is none that a run has written, as the other readers do.
+    """
+    path = folder / METRICS
+    with _as_written(path):
+        return [_metrics(line) for line in _json_lines(path)]
 
 
 def read_metric_names(folder: Path) -> list[str]:
@@ -173,24 +184,57 @@ def read_metric_names(folder: Path) -> list[str]:
 def read_episodes(folder: Path) -> list[Episode]:
     """Return a run's training episodes."""
     path = folder / EPISODES
-    if not path.exists():
-        return []
-    rows = csv.reader(_whole_lines(path)[1:])
-    return [Episode(int(s), float(r), int(n), int(e)) for s, r, n, e in rows]
+    with _as_written(path):
+        rows = csv.reader(itertools.islice(_whole_lines(path), 1, None))
+        return [Episode(_count(s), float(r), _count(n), _count(e)) for s, r, n, e in rows]
 
 
 def read_evaluations(folder: Path) -> list[Evaluation]:
     """Return a run's evaluations."""
-    return [
-        Evaluation(tuple(line["returns"]), tuple(line["lengths"]), line["unfinished"], line["step"])
-        for line in _json_lines(folder / EVALUATIONS)
-    ]
+    path = folder / EVALUATIONS
+    with _as_written(path):
+        return [_evaluation(line) for line in _json_lines(path)]
 
 
-def _json_lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in _whole_lines(path)] if path.exists() else []
+def _metrics(line: Any) -> dict[str, float | None]:
+    for name, number in line.items():
+        if number is not None and (type(number) not in (int, float) or not abs(number) <= _LARGEST):
+            raise ValueError(f"{name!r} is {number!r:.80}")
+    return {**line, "step": _count(line["step"])}
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file without a last one that is being written, or was torn by a kill."""
-    return path.read_text().split("\n")[:-1]
+def _evaluation(line: Any) -> Evaluation:
+    returns, lengths = tuple(map(float, line["returns"])), tuple(map(_count, line["lengths"]))
+    if not 0 < len(returns) == len(lengths) <= _MOST_EPISODES:
+        raise ValueError(f"an evaluation has {len(returns):,} returns and {len(lengths):,} lengths")
+    return Evaluation(returns, lengths, _count(line["unfinished"]), _count(line["step"]))
+
+
+def _count(number: Any) -> int:
+    """Return a number that counts something, or the text of one."""
+    counted = int(number) if isinstance(number, str) else number
+    if type(counted) is float and counted.is_integer():
+        counted = int(counted)
+    if type(counted) is not int or not 0 <= counted < 2**63:
+        raise ValueError(f"{number!r:.80} counts nothing")
+    return counted
+
+
+@contextlib.contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file of records is none that a run has written."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, csv.Error, ArtefactError) as error:
+        told = f"{path.parent} holds records that cannot be read: {path.name}: {error}".rstrip(".")
+        raise ArtefactError(f"{told}. Restore its files.") from error
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    return (artefacts.json_text(line, path) for line in _whole_lines(path))
+
+
+def _whole_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, without a last one that is being written; none where there is no file."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from artefacts.lines(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, cast
 from rlhub_core import checkpoint, config, schedules, state
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, RlhubError, RunError, listed
+from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, listed, printable
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import Experiment
 from rlhub_core.normalization import Normalization
@@ -256,9 +257,22 @@ class Run:
             self.stopwatch.lap(CHECKPOINTING)
 
     def restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Become the run that a verified checkpoint holds; `restored` says whether exactly."""
+        """Become the run that a verified checkpoint holds; `restored` says whether exactly.
+
+        Raises:
+            CheckpointError: where the checkpoint does not fit.
+        """
+        with _fitting(folder):
+            self._restore(folder, manifest)
+
+    def _restore(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.algorithm.load(folder / "algorithm")
+        if state.whole(self.steps, "The algorithm's steps") != manifest["step"]:
+            raise CheckpointError(f"{folder} is of step {manifest['step']}, and its algorithm of {self.steps}.")
         saved = state.load(folder, "run")
+        seconds = state.same_kind(saved["seconds"], 0.0, "run.json: seconds")
+        if not 0 <= seconds < math.inf:
+            raise CheckpointError(f"run.json: seconds must be a number from 0 on; the checkpoint has {seconds}.")
         exact = manifest["resume"] == "exact"
         if self.collector is not None:
             if not self.collector.load(folder / "collector"):
@@ -272,11 +286,11 @@ class Run:
             exact = self._same_ground(manifest["provenance"]) and exact
         elif self.normalization is not None:
             self.normalization.load(folder / "collector")
-        self._earlier_seconds, self._begun = saved["seconds"], time.monotonic()
+        self._earlier_seconds, self._begun = seconds, time.monotonic()
         self.last_evaluation, self.best_evaluation = (
             Evaluation(**saved[name]) if saved[name] else None for name in ("last_evaluation", "best_evaluation")
         )
-        self.snapshots = saved.get("snapshots", ())
+        self.snapshots = tuple(state.whole(step, "run.json: snapshots") for step in saved.get("snapshots", ()))
         self.last_checkpoint = manifest["step"]
         self.restored = "exact" if exact else "warm"
 
@@ -319,10 +333,8 @@ class Run:
             if now["distributions"].get(name) != version
         ]
         if changed:
-            print(
-                f"Since the checkpoint these changed, so the resumed run may differ: {listed(changed)}.",
-                file=sys.stderr,
-            )
+            told = f"Since the checkpoint these changed, so the resumed run may differ: {listed(changed)}."
+            print(printable(told), file=sys.stderr)
         return not changed
 
 
@@ -335,6 +347,18 @@ def naming(callback: Callback, when: str) -> Iterator[None]:
         if not isinstance(error, RlhubError):  # which says itself what it is about
             error.add_note(f"raised by the callback {type(callback).__name__} {when}")
         raise
+
+
+@contextlib.contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Say in one sentence that what was read from a checkpoint is nothing that can be gone on from."""
+    try:
+        yield
+    except RlhubError:
+        raise
+    except Exception as error:  # whatever those raise who are given other values than they have saved
+        told = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")
+        raise CheckpointError(f"{folder} does not fit what it is loaded into: {told}.") from error
 
 
 def _tree(evaluation: Evaluation | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
@@ -94,6 +95,7 @@ class Piecewise(_Written):
 
 
 NAMED: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Linear, Cosine, Exponential, Piecewise)}
+_CALL = re.compile(rf"\s*({'|'.join(NAMED)})\s*\(.{{,100000}}$", re.DOTALL)
 
 
 def parse(text: str) -> Any | None:
@@ -102,9 +104,11 @@ def parse(text: str) -> Any | None:
     Raises:
         ValueError: for a call of a known schedule with arguments that it does not take.
     """
+    if not _CALL.match(text):  # nothing else is given to Python's parser
+        return None
     try:
         call = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last three: NUL, and what is too deep for it
         return None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in NAMED):
         return None
@@ -115,7 +119,7 @@ def parse(text: str) -> Any | None:
             **{str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords},
         )
         schedule(0 if getattr(schedule, "over", 1) is None else 1)
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         takes = ", ".join(field.name for field in fields(kind))
         raise ValueError(f"{text!r} is not a schedule: {call.func.id} takes numbers ({takes})") from error
     return schedule

@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from rlhub_core import config
 from rlhub_core.doctor import Finding, counted
 from rlhub_core.envs import EnvironmentSource
-from rlhub_core.errors import ConfigError, NotFoundError, PluginError, RlhubError, did_you_mean, listed
+from rlhub_core.errors import ConfigError, NotFoundError, PluginError, RlhubError, did_you_mean, listed, printable
 from rlhub_core.hub import KINDS, Hub, default_hub
 from rlhub_core.normalization import Normalize
 from rlhub_core.parts import presets
@@ -247,7 +247,8 @@ def ended(run: Run) -> None:
     """Say how a run ended, where it is, and what to try next."""
     recipe = run.experiment
     why = f" It stopped early: {run.stopped}." if run.stopped else ""
-    print(f"{recipe.algorithm} on {recipe.environment}: {run.steps:,} steps in {run.seconds:.0f} s.{why}")
+    told = f"{recipe.algorithm} on {recipe.environment}: {run.steps:,} steps in {run.seconds:.0f} s.{why}"
+    print(printable(told))
     returns = [episode.return_ for episode in run.episodes]
     last = returns[-LAST:]
     if last:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlhub_core.errors import CheckpointError
+from rlhub_core import artefacts
+from rlhub_core.errors import ArtefactError, CheckpointError
+from rlhub_core.memory import available_memory
 
 _ARRAY = "$array"  # {"$array": "path/in/safetensors"} stands for an array
 _TUPLE = "$tuple"  # {"$tuple": [...]} stands for a tuple
+_LARGEST_HEADER = 64 * artefacts.MIB  # bytes of a safetensors file that say what arrays it holds
 
 
 def save(folder: Path, name: str, tree: Any) -> None:
     """Write a tree of dicts, lists, tuples, arrays, numbers, strings and None as `name.json` and `name.safetensors`.
 
     Raises:
-        TypeError: for anything else in the tree, naming where it stands.
+        TypeError: for anything else in the tree, naming where it stands, and for more plain values than `load` reads.
     """
     from safetensors.numpy import save_file
 
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     plain = _flatten(tree, "", arrays)
-    (folder / f"{name}.json").write_text(json.dumps(plain, indent=1))
+    written = json.dumps(plain, indent=1)
+    if len(written) > artefacts.LARGEST_JSON:  # it is ASCII
+        raise TypeError(f"The state {name} holds {len(written):,} characters of plain values: put numbers into arrays.")
+    (folder / f"{name}.json").write_text(written)
     if arrays:
         save_file(arrays, folder / f"{name}.safetensors")
 
@@ -36,17 +43,73 @@ def load(folder: Path, name: str) -> Any:
     Raises:
         CheckpointError: where it is missing or damaged.
     """
+    path = folder / f"{name}.json"
+    try:
+        plain = artefacts.json_file(path)
+        arrays = _arrays(path.with_suffix(".safetensors"))
+        tree = _unflatten(plain, arrays)
+    except (OSError, ValueError, LookupError, TypeError, ArtefactError) as error:
+        raise CheckpointError(f"The state {path} cannot be read: {str(error) or type(error).__name__}") from error
+    if arrays:
+        raise CheckpointError(f"The state {path} cannot be read: nothing in it mentions the array {min(arrays)!r}.")
+    return tree
+
+
+def same_kind(saved: Any, like: Any, where: str) -> Any:
+    """Return what was saved, once it is of the same type as what it replaces, arrays of the same shape and dtype.
+
+    Raises:
+        CheckpointError: where it is not, naming where it stands.
+    """
+    if isinstance(like, np.ndarray):
+        fits = isinstance(saved, (np.ndarray, np.generic)) and (saved.dtype, saved.shape) == (like.dtype, like.shape)
+    else:
+        fits = type(saved) is type(like)
+    if not fits:
+        raise CheckpointError(f"{where} must be {_kind(like)}; the checkpoint has {_kind(saved)}.")
+    return saved
+
+
+def whole(saved: Any, where: str, most: int = 2**63 - 1) -> int:
+    """Return what was saved, once it is a number that counts something.
+
+    Raises:
+        CheckpointError: where it is not.
+    """
+    if type(saved) is not int or not 0 <= saved <= most:
+        raise CheckpointError(f"{where} must be a whole number from 0 on; the checkpoint has {saved!r}.")
+    return saved
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} of shape {list(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of a safetensors file by name, none where there is no such file.
+
+    Raises:
+        ValueError: for a damaged one, or one that does not fit into memory.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = folder / f"{name}.json"
     try:
-        plain = json.loads(path.read_text())
-        packed = path.with_suffix(".safetensors")
-        arrays = load_file(packed) if packed.exists() else {}
-        return _unflatten(plain, arrays)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"The state {path} cannot be read: {error!r}.") from error
+        with artefacts.regular(path) as file:
+            size, header = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+    except FileNotFoundError:
+        return {}
+    if header > min(size - 8, _LARGEST_HEADER):
+        raise ValueError(f"{path.name} says that its header has {header:,} bytes")
+    free = available_memory()
+    if size > free:
+        raise ValueError(f"{path.name} has {size:,} bytes; {free:,} bytes of memory are free")
+    try:
+        return load_file(path)
+    except (SafetensorError, MemoryError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def _flatten(node: Any, where: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
@@ -75,10 +138,12 @@ def _escaped(key: str) -> str:
 
 def _unflatten(node: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     if isinstance(node, dict):
-        if _ARRAY in node:
-            return arrays[node[_ARRAY]]
-        if _TUPLE in node:
+        if node.keys() == {_ARRAY}:
+            return arrays.pop(str(node[_ARRAY]))  # each is mentioned once
+        if node.keys() == {_TUPLE} and isinstance(node[_TUPLE], list):
             return tuple(_unflatten(child, arrays) for child in node[_TUPLE])
+        if any(key.startswith("$") for key in node):
+            raise ValueError(f"its keys {sorted(node)[:5]} stand for nothing")
         return {key: _unflatten(child, arrays) for key, child in node.items()}
     if isinstance(node, list):
         return [_unflatten(child, arrays) for child in node]

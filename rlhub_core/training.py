@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -20,10 +21,20 @@ from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
-from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
+from rlhub_core.parts import (
+    Parts,
+    find_algorithm,
+    find_parts,
+    imported,
+    make_callbacks,
+    presets,
+    with_live_values,
+    with_named_code,
+)
 from rlhub_core.run import Run
 
 PROVENANCE = "provenance.json"
+_LONGEST_NAME = 80  # of an environment or algorithm, in the name of a folder
 MOST_SWEEPS = 1_000_000  # of an algorithm that plans, which ends by itself
 
 
@@ -151,17 +162,24 @@ def adopt(experiment: Experiment, parts: Parts, folder: str | Path | None, becom
     return run
 
 
+def _holds_run(folder: Path) -> bool:
+    try:
+        return (folder / FILE).exists() or (folder / "checkpoints").exists()
+    except (OSError, ValueError) as error:  # of a name that is too long
+        raise RunError(f"A run cannot be written to {folder}: {error}.") from error
+
+
 @contextlib.contextmanager
 def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) -> Iterator[Run]:
     """Make a run and its folder; where it is refused before its first step, the folder is free again."""
     folder = Path(folder) if folder is not None else _free_folder(experiment)
-    if (folder / FILE).exists() or (folder / "checkpoints").exists():
+    if _holds_run(folder):
         raise RunError(f"{folder} holds another run. Resume it (rlhub resume {folder}), or choose another folder.")
     created = not folder.exists()
     try:
         storage.make_folder(folder)
-    except OSError as error:
-        raise RunError(f"A run cannot be written to {folder}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # the last: NUL in its name
+        raise RunError(f"A run cannot be written to {folder}: {getattr(error, 'strerror', None) or error}.") from error
     try:
         run = Run(experiment, parts, folder)
     except BaseException:
@@ -184,10 +202,25 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
 
 
 def run_experiment(
-    experiment: Experiment, folder: str | Path | None = None, *, progress: bool | None = None, hub: Hub | None = None
+    experiment: Experiment,
+    folder: str | Path | None = None,
+    *,
+    progress: bool | None = None,
+    trust: bool = False,
+    hub: Hub | None = None,
 ) -> Run:
-    """Train what a recipe says (`rlhub train experiment.toml`)."""
-    return start(experiment, find_parts(experiment, hub or default_hub(), {}), folder, progress)
+    """Train what a recipe says (`rlhub train experiment.toml`).
+
+    Args:
+        experiment: the recipe.
+        folder, progress, hub: as for `train`.
+        trust: import the code that the recipe names, which can do anything.
+
+    Raises:
+        TrustError: where it names code, and that is not allowed; otherwise as `train`.
+    """
+    parts = find_parts(experiment, hub or default_hub(), {}, trust=trust)
+    return start(with_named_code(experiment, parts.algorithm, trust=trust), parts, folder, progress)
 
 
 def resume(
@@ -200,6 +233,7 @@ def resume(
     wrappers: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    trust: bool = False,
     hub: Hub | None = None,
 ) -> Run:
     """Go on with a run from its newest checkpoint, exactly where the manifest says so, and return it at its end.
@@ -210,10 +244,12 @@ def resume(
         algorithm, env, callbacks, wrappers, config: the live objects the run was started with, where it was; what the
             recipe names need not be passed again, and nothing else can be changed.
         progress: as for `train`.
+        trust: import the code that the recipe names, which can do anything: only where you trust who made the run.
         hub: where names are looked up.
 
     Raises:
         RunError: where the folder is no run, has no checkpoint yet, or is being written.
+        TrustError: where the recipe names code, and that is not allowed.
         CheckpointError: where no checkpoint is whole.
     """
     folder = Path(folder)
@@ -221,12 +257,14 @@ def resume(
     if steps is not None:
         experiment = dataclasses.replace(experiment, steps=steps)
     live = {"algorithm": algorithm, "env": env, "callbacks": callbacks, "wrappers": wrappers, "config": config}
-    parts = find_parts(experiment, hub or default_hub(), live)
+    parts = find_parts(experiment, hub or default_hub(), live, trust=trust)
+    experiment = with_live_values(experiment, imported(parts.algorithm, config))
+    experiment = with_named_code(experiment, parts.algorithm, trust=trust)
     with only_writer(folder):
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
+        run = Run(experiment, parts, folder)
         run.restore(newest, manifest)
         if steps is not None:
             with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
@@ -244,6 +282,7 @@ def load(
     env: Any = None,
     wrappers: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    trust: bool = False,
     hub: Hub | None = None,
 ) -> Run:
     """Load a run to act, evaluate or record with it; nothing in its folder is changed.
@@ -252,18 +291,21 @@ def load(
         folder: of the run.
         step: of the checkpoint to load (default: the newest), or "best": what `core/evaluate:keep_best=true` kept.
         algorithm, env, wrappers, config: the live objects the run was started with, where it was.
+        trust: as for `resume`.
         hub: where names are looked up.
 
     Raises:
-        RunError, CheckpointError: as `resume`.
+        RunError, TrustError, CheckpointError: as `resume`.
     """
     folder = Path(folder)
     experiment = Experiment.read(folder)
     acting = dataclasses.replace(experiment, callbacks=())
     live = {"algorithm": algorithm, "env": env, "wrappers": wrappers, "config": config}
-    parts = find_parts(acting, hub or default_hub(), live)
+    parts = find_parts(acting, hub or default_hub(), live, trust=trust)
+    experiment = with_live_values(experiment, imported(parts.algorithm, config))
+    experiment = with_named_code(experiment, parts.algorithm, trust=trust)
     chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
-    run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
+    run = Run(experiment, parts, folder, for_acting=True)
     run.restore(chosen, manifest)
     return run
 
@@ -277,7 +319,7 @@ def _free(folder: Path) -> None:
 
 def _free_folder(experiment: Experiment) -> Path:
     def tidy(name: str) -> str:
-        return name.removeprefix("object:").replace("/", "-").replace(":", "-").lower()
+        return re.sub(r"[^a-z0-9._-]+", "-", name.removeprefix("object:").lower()).strip(".-")[:_LONGEST_NAME]
 
     stem = f"{tidy(experiment.environment)}-{tidy(experiment.algorithm)}"
     number = 1
@@ -289,12 +331,13 @@ def _free_folder(experiment: Experiment) -> Path:
 def _best(folder: Path) -> int:
     """Return the step of the checkpoint that the best evaluation kept."""
     newest, _ = _chosen(folder)
-    best = state.load(newest, "run")["best_evaluation"]
+    saved = state.load(newest, "run")
+    best = saved.get("best_evaluation") if isinstance(saved, dict) else None
     if best is None:
         raise RunError(
             f"{folder} has kept no best checkpoint: train with core/evaluate:keep_best=true, or name a step."
         )
-    return int(best["step"])
+    return state.whole(best.get("step") if isinstance(best, dict) else best, "The step of the best evaluation")
 
 
 def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
+    {"errors", "protocol", "specs", "schedules", "seeding", "actors", "artefacts"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "segments", "replay", "stopwatch", "storage"),
@@ -31,7 +31,7 @@ FLOORS = [
 ]
 _SHOWN = {"playing.recording", "playing.watching", "reporting.plotting", "reporting.page"}
 SAME_FLOOR = {  # who may look at a neighbour
-    "state": set(),
+    "state": {"memory"},
     "collector": {"state", "side_by_side", "normalization"},
     "normalization": {"state", "config"},
     "config": set(),

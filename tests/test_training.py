@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, checkpoint, config
+from rlhub_core import ConfigError, NotFoundError, Progress, RunError, SpaceError, TrustError, checkpoint, config
 from rlhub_core.callbacks import Evaluate, StopOnReturn
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.hub import default_hub
@@ -509,12 +509,14 @@ def test_an_adapter_takes_options_and_says_what_an_object_lacks() -> None:
         rlhub.adapt(Robot(), hub=rlhub.Hub({}, discover=False))
 
 
-def test_a_recipe_imports_nothing_that_is_not_installed(tmp_path: Path) -> None:
+def test_a_recipe_imports_nothing_that_is_not_allowed(tmp_path: Path) -> None:
     train()
     Path("evil.py").write_text("from pathlib import Path\nPath('was_here').touch()\n")
     recipe = Path("run/experiment.toml")
     recipe.write_text(recipe.read_text().replace('"toy/Corridor-v0"', '"evil:CartPole-v1"'))
-    with pytest.raises(RunError, match="'evil' is no installed package, and code named in a recipe is not imported"):
+    with pytest.raises(
+        TrustError, match=r"that imports the module 'evil', and importing runs code\. Allow it with --trust"
+    ):
         rlhub.load("run")
     assert not Path("was_here").exists()
 

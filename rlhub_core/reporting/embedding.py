@@ -48,7 +48,9 @@ def _versions(path: Path, room: int) -> Iterator[tuple[bytes, str]]:
     if path.stat().st_size * 4 / 3 <= room:
         yield path.read_bytes(), ""
     elif path.suffix.lower() == ".gif" and room > 0 and find_spec("PIL") is not None:
-        with contextlib.suppress(OSError, ValueError, SyntaxError):  # Pillow's, of a file that is no picture
+        from PIL.Image import DecompressionBombError
+
+        with contextlib.suppress(OSError, ValueError, SyntaxError, DecompressionBombError):  # of what is no picture
             for side, every in SMALLER:
                 yield _shrunk(path, side, every), f"Made smaller: one frame in {every}."
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rlhub_core import checkpoint
-from rlhub_core.errors import RunError
+from rlhub_core import artefacts, checkpoint
+from rlhub_core.errors import ArtefactError
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import FILE, Experiment
 from rlhub_core.protocol import Episode
@@ -54,12 +53,7 @@ class Facts:
         folder = Path(getattr(run, "folder", run))
         experiment = Experiment.read(folder)
         label = labelled([Curve(experiment, folder, np.zeros(0), np.zeros(0), 1)])[0].label
-        try:
-            records = (read_metrics(folder), read_episodes(folder), read_evaluations(folder))
-            if not all(evaluation.returns for evaluation in records[2]):
-                raise ValueError("an evaluation without an episode")
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RunError(f"{folder} holds records that cannot be read: {error!r}. Restore its files.") from error
+        records = (read_metrics(folder), read_episodes(folder), read_evaluations(folder))
         manifest = _object(_newest(folder) / "manifest.json")
         profile = _object(folder / "profile.json").get("seconds", {})
         provenance, stopped = _object(folder / "provenance.json"), str(manifest.get("stopped", ""))
@@ -123,7 +117,7 @@ class Facts:
     @property
     def toml(self) -> str:
         """Return the text of the recipe."""
-        return (self.folder / FILE).read_text(encoding="utf-8")
+        return artefacts.text(self.folder / FILE)
 
     @property
     def made_with(self) -> dict[str, str]:
@@ -167,8 +161,8 @@ def _newest(folder: Path) -> Path:
 def _object(path: Path) -> dict[str, Any]:
     """Return the JSON object of a file, {} where there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = artefacts.json_file(path)
+    except (OSError, ArtefactError):
         return {}
     return value if isinstance(value, dict) else {}
 

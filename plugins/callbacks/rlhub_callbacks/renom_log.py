@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,11 +182,13 @@ class RenomLog(Callback):
 def _fits(message: str, keys: Sequence[str]) -> bool:
     """Return whether a text has a place for each of the keys, of a kind that it can be written in."""
     try:
-        places = sum(name is not None for _, name, _, _ in Formatter().parse(message))
+        fields = [(name, spec) for _, name, spec, _ in Formatter().parse(message) if name is not None]
+        if any(re.search(r"\d{4}", spec or "") for _, spec in fields):  # a width that only fills the memory
+            return False
         message.format(*(1 if key in COUNTS else math.nan for key in keys))
     except (IndexError, KeyError, ValueError, AttributeError):
         return False
-    return places == len(keys)
+    return len(fields) == len(keys)
 
 
 def _columns(path: Path, keys: Sequence[str]) -> dict[str, list[float | None]]:

@@ -19,6 +19,7 @@ from typing import IO, Any
 from rlhub_callbacks.files import alone, needed
 from rlhub_callbacks.recorded import Line, of_evaluation, of_record, recipe
 from rlhub_core import Callback, Run, RunError, state
+from rlhub_core.errors import listed
 from rlhub_core.evaluation import Evaluation
 from rlhub_core.experiment import FILE as RECIPE
 
@@ -150,6 +151,8 @@ def _cut_back(folder: Path, sizes: Mapping[str, int]) -> None:
     Raises:
         RunError: where one has lost something since.
     """
+    if any(Path(name).name != name for name in sizes):
+        raise RunError(f"The checkpoint names event files outside of {folder}: {listed(sizes)}.")
     for path in _events(folder):
         if path.name not in sizes:
             path.unlink()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rlhub_callbacks.files import alone, replaced
 from rlhub_callbacks.recorded import EVALUATIONS, METRICS, Line, lines, of_evaluation, of_record
-from rlhub_core import Callback, Run
+from rlhub_core import Callback, Run, artefacts
 from rlhub_core.evaluation import Evaluation
 
 PATIENCE = 20  # sending takes at most a 20th of the time, also from a server that answers after minutes
@@ -52,7 +52,7 @@ class Tracker(Callback):
         self._sent = {METRICS: -1, EVALUATIONS: -1}  # env steps
         self._pending: list[Line] = []
         if run.restored is not None and self._file.exists():
-            known = json.loads(self._file.read_text())
+            known = artefacts.json_file(self._file)
             self._id, self._sent = known["id"], known["sent"]
         self._sent_before = self._sent  # by earlier sessions; this one notes each line once, also several of one step
         for line in lines(run.folder):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
+import os
 import reprlib
+import struct
 import sys
 import zipfile
 import zlib
@@ -16,15 +17,20 @@ from typing import Any, NamedTuple
 
 from gymnasium import Space
 
-from rlhub_core import CheckpointError
+from rlhub_core import ArtefactError, CheckpointError, artefacts
 from rlhub_sb3.converting import alias, network, number_or_schedule, text, usual
 from rlhub_sb3.parameters import AS_SCHEDULE
 from rlhub_sb3.pickles import Made, Named, UnreadableError, check_depth, number, read
 from rlhub_sb3.saved_spaces import has_floats, space_of
 from rlhub_sb3.saving import COUNTERS
-from rlhub_sb3.tensors import tensors
+from rlhub_sb3.tensors import check_sizes, tensors
 
 OLDEST = (1, 7)  # version whose networks have the names of today's
+PLAIN = ("data", "_stable_baselines3_version")  # members that are read beside those of tensors
+UNZIPPING = (  # RuntimeError: it is encrypted
+    *(OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error),
+    *(UnreadableError, ArtefactError),
+)
 PICKLED = ":serialized:"
 ABSENT = object()  # what a file does not say
 MAKE_FUNCTIONS = ("cloudpickle", "functools")
@@ -70,22 +76,31 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: it is encrypted
-            raise CheckpointError(f"{path} cannot be read as a zip: {error}.") from error
+            with artefacts.regular(path, follow=True) as file, zipfile.ZipFile(file) as archive:
+                names = check_sizes(archive, os.fstat(file.fileno()).st_size)
+                members = {name: archive.read(name) for name in names if name in PLAIN or name.endswith(".pth")}
+        except UNZIPPING as error:
+            raise CheckpointError(f"{path} cannot be read as a zip: {str(error).rstrip('.')}.") from error
         if "data" not in members or "_stable_baselines3_version" not in members:
             raise CheckpointError(f"{path} is a zip, but none that a Stable-Baselines3 model has saved.")
         version = members["_stable_baselines3_version"].decode(errors="replace").strip()
         try:
-            self.data: dict[str, Any] = check_depth(dict(json.loads(members["data"])))
+            self.data: dict[str, Any] = check_depth(dict(artefacts.json_text(members["data"].decode(), path)))
             self.version = tuple(int(part) for part in version.split(".")[:2])
             states = {name.removesuffix(".pth"): tensors(raw) for name, raw in members.items() if name.endswith(".pth")}
             self.variables: dict[str, Any] = states.pop("pytorch_variables", {}) or {}
             self.parameters: dict[str, Any] = states
             if self.version < (2, 4):
                 self._without_target_network()
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, UnreadableError) as error:
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            UnreadableError,
+            ArtefactError,
+        ) as error:
             raise CheckpointError(f"{path} is damaged, or holds more than tensors: {error}.") from error
         if self.version < OLDEST:
             raise CheckpointError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhub_sb3.parameters import IMPORTED
+from rlhub_sb3.parameters import is_nameable
 from rlhub_sb3.pickles import Made, Named, UnreadableError, numbers
 
 USUAL_BUFFERS = ("stable_baselines3.common.buffers", "sb3_contrib.common.")  # chosen by the algorithm itself
@@ -27,7 +27,7 @@ def usual(value: Any) -> bool:
 def text(tree: Any) -> Any:
     """Return a tree with "module:Class" for every class that a recipe may name."""
     if isinstance(tree, Named):
-        if tree.module.split(".")[0] not in IMPORTED:
+        if not is_nameable(tree.module):
             raise UnreadableError(f"{tree} is not imported")
         return str(tree)
     if isinstance(tree, Mapping):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, make_dataclass
@@ -35,7 +34,7 @@ FIXED = {  # numbers that a model reads only when it is built, and what for
     "n_delta": "the population is laid out when the model is built",
 }
 
-IMPORTED = ("torch", "stable_baselines3", "sb3_contrib", "rlhub_sb3")  # packages whose classes may be named as text
+IMPORTED = ("torch.nn", "torch.optim", "stable_baselines3", "sb3_contrib", "rlhub_sb3")  # whose classes a text names
 
 ENV_STEPS = "env steps"
 
@@ -123,7 +122,7 @@ def config_of(model: type[BaseAlgorithm]) -> type[Any]:
     for name, argument in signature(model.__init__).parameters.items():
         if name not in RLHUBS_OWN:
             default = "auto" if name == "policy" else argument.default
-            documented = MEANINGS.get(name, {}) | {"fixed": FIXED.get(name, "")}
+            documented = MEANINGS.get(name, {}) | {"fixed": FIXED.get(name, ""), "imports": _names_classes(name)}
             made.append((name, _annotation(name, argument.annotation), option(default, **documented)))
     if "replay_buffer_class" in signature(model.__init__).parameters and "MultiInputPolicy" in model.policy_aliases:
         made.append(("her", bool, option(False, **MEANINGS["her"])))
@@ -138,10 +137,14 @@ def arguments(config: Any, owner: str) -> dict[str, Any]:
     """
     return {
         field.name: _imported(value(getattr(config, field.name), 0), owner)
-        if field.name == "policy" or field.name.endswith(("_class", "_kwargs"))
+        if _names_classes(field.name)
         else value(getattr(config, field.name), 0)
         for field in fields(config)
     }
+
+
+def _names_classes(name: str) -> bool:
+    return name == "policy" or name.endswith(("_class", "_kwargs"))
 
 
 class Schedules:
@@ -213,15 +216,22 @@ def _imported(given: Any, owner: str) -> Any:
         return [_imported(child, owner) for child in given]
     if not (isinstance(given, str) and ":" in given):
         return given
-    if re.split("[.:]", given)[0] not in IMPORTED:  # a recipe must not run code of its own
+    if not is_nameable(given.partition(":")[0]):  # a recipe must not run code of its own
         raise ConfigError(
-            f"{owner}: {given!r} is not imported: only torch's, stable_baselines3's, sb3_contrib's and rlhub_sb3's "
-            "classes are."
+            f"{owner}: {given!r} is not imported: only networks and optimisers of torch, and classes of "
+            "stable_baselines3, sb3_contrib and rlhub_sb3 are. Pass the class itself, or allow what a recipe names "
+            "with --trust (in Python trust=True) if you trust whoever made it."
         )
     try:
         found = load_target(given)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{owner}: {given!r} cannot be imported: {error}.") from error
-    if not (isinstance(found, type) and issubclass(found, (th.nn.Module, th.optim.Optimizer, BaseBuffer))):
+    kinds = (th.nn.Module, th.optim.Optimizer, BaseBuffer)
+    if not (isinstance(found, type) and issubclass(found, kinds) and is_nameable(found.__module__)):
         raise ConfigError(f"{owner}: {given!r} is no torch module, optimiser or Stable-Baselines3 buffer class.")
     return found
+
+
+def is_nameable(module: str) -> bool:
+    """Return whether a text may name a class of a module: torch's networks and optimisers, Stable-Baselines3's own."""
+    return any(f"{module}.".startswith(f"{package}.") for package in IMPORTED)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEEPEST = 100  # levels; Stable-Baselines3 writes a dozen
+MOST = 5_000_000  # values that a pickle may describe, counted wherever they are mentioned
 
 
 class UnreadableError(Exception):
@@ -73,17 +74,32 @@ def read(pickled: bytes) -> Any:
 
 
 def check_depth(tree: Any) -> Any:
-    """Return a tree that is no deeper than what follows it by calling itself can bear.
+    """Return a tree that is no deeper and no larger than what follows it by calling itself can bear.
 
     Raises:
-        UnreadableError: for a deeper one, or one that holds itself.
+        UnreadableError: for a deeper one, one that holds itself, or one that mentions its parts too often.
     """
-    level = [tree]
+    level, total = {id(tree): (tree, 1)}, 0  # each object once, with how often it is mentioned
     for _ in range(DEEPEST):
-        level = list({id(child): child for node in level for child in _children(node)}.values())
-        if not level:
+        below: dict[int, tuple[Any, int]] = {}
+        for node, times in level.values():
+            total += times
+            for child in _children(node):
+                below[id(child)] = child, times + below.get(id(child), (child, 0))[1]
+        if total > MOST:
+            raise UnreadableError(f"it describes more than {MOST:,} values")
+        if not below:
             return tree
+        level = below
     raise UnreadableError(f"it is more than {DEEPEST} levels deep")
+
+
+def _key(value: Any) -> Any:
+    """Return what may be a key; Python's hash of what is nested deep ends the process."""
+    parts = value if isinstance(value, (tuple, frozenset)) and not isinstance(value, Named) else (value,)
+    if not all(part is None or isinstance(part, (bool, int, float, str, bytes, Named)) for part in parts):
+        raise UnreadableError("a key that is no text or number")
+    return value
 
 
 def _children(node: Any) -> Iterable[Any]:
@@ -200,15 +216,16 @@ class _Machine:
 
     def _update(self, flat: list[Any]) -> None:
         into = self.stack[-1]
-        (into.items if isinstance(into, Made) else into).update(zip(flat[::2], flat[1::2], strict=True))
+        keys = map(_key, flat[::2])
+        (into.items if isinstance(into, Made) else into).update(zip(keys, flat[1::2], strict=True))
 
     def _additems(self, _: Any) -> None:
         values = self._since_mark()
-        self.stack[-1].update(values)
+        self.stack[-1].update(map(_key, values))
 
     def _frozenset(self, _: Any) -> None:
         values = self._since_mark()
-        self.stack.append(frozenset(values))
+        self.stack.append(frozenset(map(_key, values)))
 
     def _pop(self, _: Any) -> None:
         self.stack.pop()

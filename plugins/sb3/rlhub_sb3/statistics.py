@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core import CheckpointError, ConfigError, Normalization, Normalize, SpaceError
+from rlhub_core import ArtefactError, CheckpointError, ConfigError, Normalization, Normalize, SpaceError, artefacts
 from rlhub_core.errors import squeezed
 from rlhub_core.normalization import WHOLE, Moments
 from rlhub_sb3.pickles import Made, Named, UnreadableError, number, numbers, read
@@ -23,6 +23,7 @@ SETTINGS = {  # of VecNormalize -> of Normalize
     "gamma": "discount",
     "epsilon": "epsilon",
 }
+LARGEST_FILE = 2**28  # bytes: it holds one observation's means and variances, and what was seen last
 LARGEST = float(np.finfo(np.float32).max)  # as good as the infinity by which nothing is clipped
 
 
@@ -52,8 +53,9 @@ class Statistics:
             CheckpointError: for another file, or a damaged one.
         """
         try:
-            saved = read(path.read_bytes())
-        except (OSError, UnreadableError) as error:
+            with artefacts.regular(path, LARGEST_FILE, follow=True) as file:
+                saved = read(file.read())
+        except (OSError, UnreadableError, ArtefactError) as error:
             raise CheckpointError(f"{path} cannot be read as a pickle: {error}.") from error
         if not isinstance(saved, Made) or saved.maker != OWN or not isinstance(saved.state, dict):
             found = saved.maker if isinstance(saved, Made) else type(saved).__name__

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 from rlhub_sb3.pickles import Made, Named, Persistent, UnreadableError, read
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError, EOFError, RuntimeError)
+ROOM, MOST_RATIO = 2**26, 10  # bytes, and times its own size, that a zip may unpack to
 STORAGES = {
     "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16, "LongStorage": np.int64,
     "IntStorage": np.int32, "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
@@ -28,14 +32,31 @@ def tensors(saved: bytes) -> Any:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(saved)) as archive:
-            (described,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            names = check_sizes(archive, len(saved))
+            (described,) = (name for name in names if name.endswith("/data.pkl"))
             folder = described.removesuffix("data.pkl")
             order = f"{folder}byteorder"
-            if order in archive.namelist() and archive.read(order) != b"little":
+            if order in names and archive.read(order) != b"little":
                 raise UnreadableError("its numbers are big-endian")
             return _resolved(read(archive.read(described)), lambda key: archive.read(f"{folder}data/{key}"))
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (zipfile.BadZipFile, zlib.error, *DAMAGE) as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def check_sizes(archive: zipfile.ZipFile, packed: int) -> list[str]:
+    """Return the names in a zip of so many bytes, once it is sure that unpacking it fills no memory.
+
+    Stable-Baselines3 and torch compress nothing; who has compressed their zips since has not made much of weights.
+
+    Raises:
+        UnreadableError: for a zip that unpacks to far more than it is, or that holds a name twice.
+    """
+    names, size = archive.namelist(), sum(member.file_size for member in archive.infolist())
+    if size > ROOM + MOST_RATIO * packed:
+        raise UnreadableError(f"{packed:,} bytes that unpack to {size:,}")
+    if len(set(names)) < len(names):
+        raise UnreadableError("a name that is there twice")
+    return names
 
 
 def _resolved(tree: Any, stored: Callable[[str], bytes]) -> Any:
@@ -66,5 +87,7 @@ def _tensor(
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if len(flat) != count or min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= count):
         raise UnreadableError("a tensor that reaches beyond its storage")
+    if math.prod(size) > count:  # in memory it would be larger than in the file
+        raise UnreadableError("a tensor of more numbers than its storage")
     steps = tuple(step * flat.itemsize for step in stride)
     return th.tensor(np.lib.stride_tricks.as_strided(flat[offset:], size, steps).copy())

@@ -7,7 +7,7 @@ algorithm: the episode is cut off there, the test is played at once, and the alg
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from rlhub_core import (
     Actor,
+    ArtefactError,
     Callback,
     Collector,
     ConfigError,
+    EnvironmentSource,
     Evaluation,
     Progress,
     Run,
     StopTraining,
-    make,
+    artefacts,
     option,
     state,
 )
@@ -83,7 +85,8 @@ class Epochs(Callback):
         self._adapters = [env.unwrapped for env in self._envs if isinstance(env.unwrapped, ReNomEnv)]
         self._collector.cut = self._after_step
         if self.test_env is not None:
-            self.test_env = make(self.test_env, wrappers=run.environment.wrappers)
+            source = EnvironmentSource.of(self.test_env, None, run.environment.wrappers)
+            self.test_env = replace(source, from_recipe=True).make()  # of a name, no module is imported
             check_same_spaces(run, self.test_env, "the environment for tests")
         if run.restored is None:
             self.done, self._steps, self._reward, self._episodes = [], 0, 0.0, 0
@@ -244,4 +247,9 @@ def epochs(run: Run | str | Path) -> list[Epoch]:
     """
     folder = run.folder if isinstance(run, Run) else Path(run)
     path = folder / FILE
-    return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [Epoch(**artefacts.json_text(line, path)) for line in artefacts.lines(path)]
+    except TypeError as error:
+        raise ArtefactError(f"{path} holds no epochs: {error}.") from error
