@@ -24,10 +24,11 @@ from rlhub_core.testing import fingerprints
 
 PRELOADED = (
     *("rlhub_core.training", "rlhub_core.testing", "rlhub_core.callbacks", "gymnasium.vector", "gymnasium.wrappers"),
-    *("torch.optim", "stable_baselines3", "sb3_contrib", "safetensors.numpy"),
+    *("torch.optim", "torch._dynamo", "stable_baselines3", "sb3_contrib", "safetensors.numpy", "pydantic", "tomli_w"),
     *("rlhub_deep.dqn", "rlhub_deep.ppo", "rlhub_deep.sac", "rlhub_sb3.adapter", "rlhub_sb3.algorithms"),
     *("rlhub_atari.vector", "rlhub_gridworld.vector", "rlhub_tabular.learner", "rlhub_legacy.gym"),
 )
+BY_DEFAULT = multiprocessing.get_all_start_methods()[0]  # of the workers of an AsyncVectorEnv, as for any user
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(list(PRELOADED))
 
@@ -111,6 +112,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def _work(work: Callable[..., object], arguments: tuple[Any, ...], log: Path) -> None:
+    multiprocessing.set_start_method(BY_DEFAULT, force=True)  # not the one that this process was started with
     os.setsid()
     sys.stdout.flush(), sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

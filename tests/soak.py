@@ -86,10 +86,11 @@ class Soak:
     Args:
         folder: for the runs; each round's is deleted where nothing was wrong.
         seed: of the choice of moments.
+        end: on the monotonic clock; after it nothing is killed any more, so that the last round ends soon.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.random = folder, random.Random(seed)
+    def __init__(self, folder: Path, seed: int, end: float) -> None:
+        self.folder, self.random, self.end = folder, random.Random(seed), end
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
         self.of_recipe: dict[str, Counter[str]] = {}
         self.problems: list[str] = []
@@ -122,7 +123,7 @@ class Soak:
             if known:
                 self._count("resumes")
             self.child = Child(recipe.resume if known else recipe.train, folder, log=log)
-            ended = self._shoot(folder, seconds) if kills < MOST_KILLS else self.child.ends_within(DEADLINE)
+            ended = self._shoot(folder, seconds) if self._goes_on(kills) else self.child.ends_within(DEADLINE)
             before = complete(folder)
             if not ended:
                 self.child.kill()
@@ -143,6 +144,9 @@ class Soak:
                 shutil.rmtree(folder, ignore_errors=True)
             elif not self._survived(recipe, folder, before):
                 return False
+
+    def _goes_on(self, kills: int) -> bool:
+        return kills < MOST_KILLS and time.monotonic() < self.end
 
     def _shoot(self, folder: Path, seconds: float) -> bool:
         """Wait for a random moment of a session; return whether the session ended before it."""
@@ -219,9 +223,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="for the runs (default: a temporary one)")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="rlhub-soak-"))
-    soak = Soak(folder, given.seed)
     begun, said, code = time.monotonic(), 0.0, 0
     end = begun + 60 * given.minutes
+    soak = Soak(folder, given.seed, end)
 
     def summary() -> str:
         minutes = round((time.monotonic() - begun) / 60, 2)
