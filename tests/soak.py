@@ -26,11 +26,11 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything heavy is imported, here or in the fork server
 
-from killing import Child, Recipe, complete, differences, run_through  # noqa: E402
+from killing import Child, Recipe, complete, differences
 
 COUNTED = ("kills", "kills_while_saving", "resumes", "restarts", "finished", "losses", "differences", "orphans")
 BAD = ("losses", "differences", "orphans")
-MOST_KILLS = 40  # of one run, so that it ends even where every session is cut short
+MOST_KILLS = 25  # of one run, so that it ends even where every session is cut short
 DEADLINE = 600.0  # seconds that one session may last
 DQN: dict[str, Any] = {
     "prioritized": True,
@@ -154,7 +154,7 @@ class Soak:
         kind = self.random.choice(("early", "any", "saving", "saving"))
         if kind == "early":
             return self.child.ends_within(self.random.uniform(0, 0.3))
-        if self.child.ends_within(self.random.uniform(0, seconds / 2 if kind == "any" else seconds / 4)):
+        if self.child.ends_within(self.random.uniform(0, seconds / 2 if kind == "any" else seconds / 8)):
             return True
         if kind == "saving":
             while not any((folder / "checkpoints").glob(".*.partial")):
@@ -190,7 +190,9 @@ class Soak:
             time.sleep(0.01)
 
     def _through(self, work: Any, folder: Path, log: Path) -> None:
-        run_through(work, folder, log=log)
+        self.child = Child(work, folder, log=log)
+        if self.child.end() != 0:
+            raise RuntimeError(f"{self.name} does not train: {self.child.said()}")
 
     def _count(self, what: str, by: int = 1) -> None:
         self.counts[what] += by
@@ -234,7 +236,8 @@ def main() -> int:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell starts it in the background, deaf to Ctrl-C
+        signal.signal(number, interrupt)
     try:
         for name, recipe, seed in rounds(given.seed):
             if time.monotonic() > end:
