@@ -47,11 +47,17 @@ class Recipe:
 
     def resume(self, folder: Path) -> None:
         """Go on from the newest checkpoint."""
-        rlhub.resume(folder, env=None if isinstance(self.env, str) else self.env, progress=False)
+        rlhub.resume(folder, progress=False, **self._live)
 
     def load(self, folder: Path) -> None:
         """Print the step of the newest checkpoint, as who only wants to act meets it."""
-        print(rlhub.load(folder, env=None if isinstance(self.env, str) else self.env).steps)
+        print(rlhub.load(folder, **self._live).steps)
+
+    @property
+    def _live(self) -> dict[str, Any]:
+        """Return what a recipe only mentions and is passed again."""
+        functions = {name: value for name, value in self.settings.get("config", {}).items() if callable(value)}
+        return {"env": None if isinstance(self.env, str) else self.env, "config": functions or None}
 
 
 class Child:
