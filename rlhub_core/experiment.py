@@ -57,7 +57,9 @@ class Experiment:
         if self.normalize is not None:
             fields["normalize"] = dataclasses.asdict(self.normalize)
         given = {name: config.plain(value) for name, value in fields.items() if value is not None}
-        (folder / FILE).write_text(tomli_w.dumps(given))
+        aside = folder / f".{FILE}"
+        aside.write_text(tomli_w.dumps(given))
+        aside.replace(folder / FILE)  # whole at any instant: without it a run cannot be resumed
 
     @classmethod
     def read(cls, path: Path) -> Experiment:

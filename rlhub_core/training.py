@@ -18,7 +18,7 @@ from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, TrainingError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
-from rlhub_core.loop import drive, only_writer
+from rlhub_core.loop import LOCK, drive, only_writer
 from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
 from rlhub_core.run import Run
 
@@ -178,6 +178,9 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
             if refused or not (folder / "checkpoints").exists():
                 _free(folder)
+                if created:
+                    with contextlib.suppress(OSError):  # a callback has written there
+                        folder.rmdir()
             raise
 
 
@@ -268,8 +271,8 @@ def load(
 def _free(folder: Path) -> None:
     """Remove the beginnings of a run that took no step, so that another may have its folder."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / FILE).unlink()
-    (folder / PROVENANCE).unlink()
+    for name in (FILE, PROVENANCE, LOCK):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _free_folder(experiment: Experiment) -> Path:

@@ -35,6 +35,29 @@ class OldDrift:
         return self.state, float(self.state[action]), self.left == 0, {}
 
 
+class Masked(gymnasium.Env[Any, Any]):
+    """One action of four is possible at a time."""
+
+    observation_space: Any = Box(0, 1, (1,), np.float32)
+    action_space: Any = Discrete(4)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        return self.seen()
+
+    def step(self, action: Any) -> Any:
+        """End one step in ten."""
+        over = bool(self.np_random.random() < 0.1)
+        observation, info = self.seen()
+        return observation, float(action), over, False, info
+
+    def seen(self) -> Any:
+        """Return a number, and what is possible."""
+        mask = np.eye(4, dtype=np.int8)[self.np_random.integers(4)]
+        return self.np_random.random(1, np.float32), {"action_mask": mask}
+
+
 class Haphazard(gymnasium.Env[Any, Any]):
     """Listens to no seed: what is seen comes from the operating system."""
 
@@ -74,7 +97,8 @@ ENVIRONMENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adapted": (OldDrift, {}),
     "normalised": ("CartPole-v1", {"normalize": "observations,rewards"}),
     "normalised, continuous": ("Pendulum-v1", {"normalize": "observations,rewards"}),
-    "reseeded often": ("CartPole-v1", {"reward_clip": 0.5}),
+    "sync, bounded": ("MountainCar-v0", {"reward_clip": 0.5}),
+    "sync, masked": (Masked, {}),
 }
 DISCRETE = ("sync", "async", "native grid", "grid, one by one", "adapted", "normalised")
 PICTURES = ("native Atari", "native Atari, sticky", "Atari in workers")
@@ -114,17 +138,17 @@ ALGORITHMS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] =
     "sb3/crossq": (SB3_REPLAY, ("sync, continuous",), CONTINUOUS),
     "sb3/ddpg": (SB3_REPLAY, ("normalised, continuous",), CONTINUOUS),
     "sb3/dqn": (SB3_REPLAY, ("native grid",), DISCRETE),
-    "sb3/maskable_ppo": (SB3_BATCHES, ("grid, one by one",), DISCRETE),
+    "sb3/maskable_ppo": (SB3_BATCHES, ("sync, masked",), ()),
     "sb3/ppo": (SB3_BATCHES, ("native Atari, sticky", "async, continuous"), DISCRETE + CONTINUOUS),
     "sb3/qrdqn": (SB3_REPLAY, ("native Atari",), DISCRETE + PICTURES),
-    "sb3/recurrent_ppo": (SB3_BATCHES, ("sync",), DISCRETE),
+    "sb3/recurrent_ppo": (SB3_BATCHES | {"policy_kwargs": {"lstm_hidden_size": 8}}, ("sync",), DISCRETE),
     "sb3/sac": (SB3_REPLAY, ("sync, continuous",), CONTINUOUS),
     "sb3/td3": (SB3_REPLAY, ("async, continuous",), CONTINUOUS),
     "sb3/tqc": (SB3_REPLAY, ("normalised, continuous",), CONTINUOUS),
     "sb3/trpo": (SB3_ROLLOUT, ("Atari in workers",), DISCRETE + CONTINUOUS),
     "tabular/double_q_learning": ({}, ("sync, finite",), FINITE),
     "tabular/expected_sarsa": ({}, ("native grid",), FINITE),
-    "tabular/linear_q": ({}, ("reseeded often",), ("sync", "async")),
+    "tabular/linear_q": ({}, ("sync, bounded",), ()),
     "tabular/monte_carlo": ({}, ("sync, finite",), FINITE),
     "tabular/policy_iteration": ({"threshold": None}, ("sync, finite",), ()),
     "tabular/q_learning": ({"learning_rate": None}, ("grid, one by one",), FINITE),
@@ -133,7 +157,8 @@ ALGORITHMS: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] =
     "tabular/td_lambda": ({}, ("sync, finite",), FINITE),
     "tabular/value_iteration": ({"threshold": None}, ("sync, finite",), ()),
 }
-STEPS = {"Atari": 320, "other": 640}  # env steps
+STEPS = {True: 160, False: 320}  # env steps, on Atari and elsewhere
+BY_GENERATIONS, GENERATIONS = ("deep/cmaes", "deep/openai_es", "sb3/ars"), 2_000  # env steps
 SWEEPS = 60
 
 
@@ -142,14 +167,12 @@ def recipe(algorithm: str, kind: str) -> Recipe:
     env, settings = ENVIRONMENTS[kind]
     config, _, _ = ALGORITHMS[algorithm]
     plans = "iteration" in algorithm
-    steps = SWEEPS if plans else STEPS["Atari" if "Atari" in kind else "other"]
+    steps = SWEEPS if plans else GENERATIONS if algorithm in BY_GENERATIONS else STEPS["Atari" in kind]
     if kind in PICTURES and "hidden_sizes" in config and "learning_starts" in config:
         config = {name: value for name, value in config.items() if name != "hidden_sizes"}
     settings = settings | {"steps": steps, "num_envs": 1 if plans else 2, "config": config, "log_every": steps // 8}
-    if kind == "reseeded often":
-        settings |= {"num_envs": 3}
     callbacks = [f"core/checkpoint:every={steps // 8}"]
-    if not plans:
+    if not plans and "Atari" not in kind:
         callbacks.append(f"core/evaluate:every={steps // 2},episodes=1,longest_episode=20")
     return Recipe(algorithm, env, settings | {"callbacks": callbacks})
 
