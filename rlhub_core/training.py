@@ -23,6 +23,7 @@ from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_c
 from rlhub_core.run import Run
 
 PROVENANCE = "provenance.json"
+READINGS = 10  # of the newest checkpoint of a run that is being trained, each of which may be deleted meanwhile
 MOST_SWEEPS = 1_000_000  # of an algorithm that plans, which ends by itself
 
 
@@ -262,9 +263,17 @@ def load(
     acting = dataclasses.replace(experiment, callbacks=())
     live = {"algorithm": algorithm, "env": env, "wrappers": wrappers, "config": config}
     parts = find_parts(acting, hub or default_hub(), live)
-    chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
-    run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder, for_acting=True)
-    run.restore(chosen, manifest)
+    live_values = with_live_values(experiment, imported(parts.algorithm, config))
+    for again in reversed(range(READINGS)):
+        before = checkpoint.steps(folder / "checkpoints")
+        try:
+            chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
+            run = Run(live_values, parts, folder, for_acting=True)
+            run.restore(chosen, manifest)
+            break
+        except CheckpointError:  # which a run that is being trained deletes while we read it
+            if not again or checkpoint.steps(folder / "checkpoints") == before:
+                raise
     return run
 
 

@@ -26,6 +26,8 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything heavy is imported, here or in the fork server
 
+from covering import product
+from covering import recipe as covered
 from killing import Child, Recipe, complete, differences
 
 COUNTED = ("kills", "kills_while_saving", "resumes", "restarts", "finished", "losses", "differences", "orphans")
@@ -209,10 +211,14 @@ class Soak:
             self.child.kill()
 
 
-def rounds(seed: int) -> Iterator[tuple[str, Recipe, int]]:
+def rounds(seed: int, every_pair: bool) -> Iterator[tuple[str, Recipe, int]]:
     """Yield recipes in turn, each time with another seed, without end."""
+    recipes = dict(RECIPES)
+    if every_pair:
+        pairs = [pair for pair in product() if pair[0] != "deep/a3c"]  # which is not exact
+        recipes |= {f"{algorithm} on {kind}": covered(algorithm, kind) for algorithm, kind in pairs}
     while True:
-        for name, recipe in RECIPES.items():
+        for name, recipe in recipes.items():
             yield name, recipe, seed
             seed += 1
 
@@ -222,6 +228,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=5.0, help="after which no further round begins")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all", action="store_true", help="every algorithm with every kind of environment that fits")
     parser.add_argument("--folder", type=Path, help="for the runs (default: a temporary one)")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="rlhub-soak-"))
@@ -239,7 +246,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell starts it in the background, deaf to Ctrl-C
         signal.signal(number, interrupt)
     try:
-        for name, recipe, seed in rounds(given.seed):
+        for name, recipe, seed in rounds(given.seed, given.all):
             if time.monotonic() > end:
                 break
             soak.round(name, recipe, seed)
