@@ -266,7 +266,7 @@ def test_a_refused_import_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def longer(folder: Path) -> None:
     """Resume with another last step, and die while the recipe is written anew."""
-    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment,return-value]
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment]
     rlhub.resume(folder, steps=10**6, progress=False)
 
 
