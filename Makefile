@@ -4,13 +4,18 @@ BIN := .venv/bin
 PLUGINS := $(sort $(wildcard plugins/*))
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: demo test lint format bench dist clean
+MINUTES ?= 5
+
+.PHONY: demo test soak lint format bench dist clean
 
 demo: .venv/ready ## train on Breakout from pixels for a few minutes; leaves a curve and a GIF
 	$(BIN)/python examples/breakout_demo.py
 
 test: .venv/ready ## all tests, the plugins' included
 	$(BIN)/python -m pytest -n 2
+
+soak: .venv/ready ## kill runs at random moments and resume them, for MINUTES=5 (or 120)
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 lint: .venv/ready ## style and types
 	$(BIN)/ruff check .

@@ -158,6 +158,20 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+LOCK = ".lock"
+_held: set[int] = set()  # file descriptors of the locks of this process
+
+
+def _let_go() -> None:
+    """Close the locks in a forked process: a worker that outlives a killed run would hold them for ever."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Hold the run's lock for the life of the block; the lock of a dead process is free.
@@ -165,13 +179,28 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         RunError: naming process and host that hold it.
     """
-    with (folder / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RunError(f"{folder} is being written by {lock.read() or 'another process'}.") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
+    descriptor = _locked(folder)
+    _held.add(descriptor)
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
+    finally:
+        if descriptor in _held:  # not so in a forked process that came here
+            _held.remove(descriptor)
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    """Return the descriptor of the run's lock file, locked."""
+    while True:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (folder / LOCK).exists() and os.path.samestat(os.fstat(descriptor), (folder / LOCK).stat()):
+                return descriptor
+        except BlockingIOError:
+            holder = os.pread(descriptor, 1_000, 0).decode(errors="replace")
+            os.close(descriptor)
+            raise RunError(f"{folder} is being written by {holder or 'another process'}.") from None
+        os.close(descriptor)  # its holder was refused and has removed it meanwhile

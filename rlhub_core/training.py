@@ -20,7 +20,7 @@ from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, TrainingError
 from rlhub_core.experiment import FILE, Experiment, with_preset
 from rlhub_core.hub import Hub, default_hub
-from rlhub_core.loop import drive, only_writer
+from rlhub_core.loop import LOCK, drive, only_writer
 from rlhub_core.parts import (
     Parts,
     find_algorithm,
@@ -34,6 +34,7 @@ from rlhub_core.parts import (
 from rlhub_core.run import Run
 
 PROVENANCE = "provenance.json"
+READINGS = 10  # of the newest checkpoint of a run that is being trained, each of which may be deleted meanwhile
 _LONGEST_NAME = 80  # of an environment or algorithm, in the name of a folder
 MOST_SWEEPS = 1_000_000  # of an algorithm that plans, which ends by itself
 
@@ -198,6 +199,9 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
             if refused or not checkpoint.steps(folder / "checkpoints"):
                 _free(folder)
+                if created:
+                    with contextlib.suppress(OSError):  # a callback has written there
+                        folder.rmdir()
             raise
 
 
@@ -304,17 +308,24 @@ def load(
     parts = find_parts(acting, hub or default_hub(), live, trust=trust)
     experiment = with_live_values(experiment, imported(parts.algorithm, config))
     experiment = with_named_code(experiment, parts.algorithm, trust=trust)
-    chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
-    run = Run(experiment, parts, folder, for_acting=True)
-    run.restore(chosen, manifest)
+    for again in reversed(range(READINGS)):
+        before = checkpoint.steps(folder / "checkpoints")
+        try:
+            chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
+            run = Run(experiment, parts, folder, for_acting=True)
+            run.restore(chosen, manifest)
+            break
+        except CheckpointError:  # which a run that is being trained deletes while we read it
+            if not again or checkpoint.steps(folder / "checkpoints") == before:
+                raise
     return run
 
 
 def _free(folder: Path) -> None:
     """Remove the beginnings of a run that took no step, so that another may have its folder."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    (folder / FILE).unlink(missing_ok=True)
-    (folder / PROVENANCE).unlink(missing_ok=True)
+    for name in (FILE, PROVENANCE, LOCK):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _free_folder(experiment: Experiment) -> Path:
