@@ -19,6 +19,7 @@ from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
     MissingExtraError,
+    NonFiniteError,
     NotFoundError,
     PluginError,
     RlhubError,
@@ -32,6 +33,7 @@ from rlhub_core.hookspecs import hookimpl
 from rlhub_core.hub import Hub, Plugin, default_hub
 from rlhub_core.media import plot, record
 from rlhub_core.normalization import Normalization, Normalize
+from rlhub_core.postmortem import PostMortem, replay_update
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
 from rlhub_core.replay import Replay
 from rlhub_core.reports import report
@@ -97,11 +99,13 @@ __all__ = [
     "Experiment",
     "Hub",
     "MissingExtraError",
+    "NonFiniteError",
     "Normalization",
     "Normalize",
     "NotFoundError",
     "Plugin",
     "PluginError",
+    "PostMortem",
     "Progress",
     "Replay",
     "RlhubError",
@@ -129,6 +133,7 @@ __all__ = [
     "plot",
     "plugins",
     "record",
+    "replay_update",
     "report",
     "resume",
     "schedules",

@@ -14,12 +14,12 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch"),
+        *("sum_tree", "replay", "stopwatch", "finite", "recorded_spaces"),
     },
     {"hub", "envs", "evaluation"},
     {
         *("experiment", "records", "provenance", "callbacks", "displays", "progress", "plugin", "parts", "run"),
-        *("loop", "training"),
+        *("loop", "training", "postmortem"),
     },
     {
         *("media", "film", "curves", "figures", "reports", "sections", "charts", "markup", "embedding", "facts"),
@@ -41,7 +41,8 @@ SAME_FLOOR = {  # who may look at a neighbour
     "progress": {"displays"},
     "parts": {"experiment", "callbacks"},
     "run": {"experiment", "records", "provenance", "progress", "parts"},
-    "loop": {"displays", "progress", "run"},
+    "loop": {"displays", "progress", "run", "postmortem"},
+    "postmortem": {"experiment", "parts", "provenance", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
     "views": {"actions", "drawing", "film", "playing"},
     "media": {"film", "curves", "figures", "playing", "views"},
