@@ -204,7 +204,7 @@ def replay_update(
 
     found = postmortem.replay_update(run)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), default=str))
+        typer.echo(json.dumps(postmortem.plain(dataclasses.asdict(found)), allow_nan=False))
     else:
         typer.echo(str(found))
     if found.reproduced is False:

@@ -7,6 +7,7 @@ generator included (`algorithm/`), the batch, what the update had found, and the
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -211,8 +212,7 @@ def replay_update(
         raise CheckpointError(f"{place} has format {fault.get('format')}; this rlhub reads {FORMAT}.")
     found = state.load(place, "found")
     batch = state.load(place, "batch") if fault["again"] else {}
-    again: Mapping[str, Any] | None = None
-    why: list[str] = []
+    reproduced, why = None, []
     if not fault["again"]:
         why = [f"{experiment.algorithm} does not say what its update was made of"]
     elif fault["spaces"] is None:
@@ -222,9 +222,10 @@ def replay_update(
         learner.load(place / "algorithm")
         try:
             learner.update_again(batch)  # type: ignore[attr-defined]
-            again = {}
+            why = ["the update went well this time"]
         except NonFiniteError as error:
-            again = error.found
+            why = _differences(found | {"error": fault["what"]}, error.found | {"error": error.what})
+        reproduced = not why
     learnt = sorted((Numbers.of(name, array) for name, array in finite.arrays(place) if _is_learnt(name)), key=_order)
     worked_out = {name: array for name, array in found.items() if array.ndim and array.size}
     return PostMortem(
@@ -239,7 +240,7 @@ def replay_update(
         ],
         _worst(batch, found),
         _largest_rewards(state.load(place, "transitions")),
-        None if again is None else not (why := _differences(found, again)),
+        reproduced,
         why,
         _changes(manifest["provenance"]),
     )
@@ -329,8 +330,6 @@ def _ranked(columns: Mapping[str, NDArray[Any]], by: str) -> list[dict[str, floa
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the names of the numbers that are not the same bit for bit."""
-    if not now:
-        return ["the update went well this time"]
 
     def bits(value: Any) -> tuple[Any, ...]:
         array = np.asarray(value)
@@ -357,6 +356,17 @@ def _changes(before: Mapping[str, Any]) -> list[str]:
 
 
 # showing
+
+
+def plain(tree: Any) -> Any:
+    """Return what JSON can hold: strings for paths and for numbers that are not finite ("nan", "-inf")."""
+    if isinstance(tree, Mapping):
+        return {str(name): plain(each) for name, each in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [plain(each) for each in tree]
+    if isinstance(tree, Path) or (isinstance(tree, float) and not math.isfinite(tree)):
+        return str(tree)
+    return tree
 
 
 def _lines(found: PostMortem) -> Iterator[str]:

@@ -64,7 +64,7 @@ class A2C(ActorCritic):
             norm = self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
         except NonFiniteError as error:
             self.network.unrecord()
-            error.batch = told(error, rollout, td_error=(rollout.returns - rollout.value).abs())
+            error.batch = told(error, self.network, rollout, td_error=(rollout.returns - rollout.value).abs())
             raise
         variance = explained_variance(rollout.value, rollout.returns)
         return measured | {"gradient_norm": norm, "explained_variance": variance}

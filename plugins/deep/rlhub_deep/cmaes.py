@@ -160,7 +160,7 @@ class CovarianceAdaptation:
         try:
             twin.tell(list(zip(members, -fitness, strict=True)))
         except AssertionError as error:  # its way to say that a weight is beyond 1e32
-            raise NonFiniteError(f"the search has left all bounds: {str(error).rstrip('.')}") from error
+            raise NonFiniteError(f"the search has left all bounds: {str(error).rstrip('.')}") from None
         # it keeps half of the covariance matrix, which is symmetric but for the last bits
         attributes = twin.__getstate__()
         _check_moments({name.strip("_"): attributes[name] for name in ("_mean", "_sigma")})
@@ -247,8 +247,9 @@ class RankMu:
 
 def _check_moments(moments: dict[str, Any]) -> None:
     """Raise NonFiniteError where a distribution is none any more."""
+    limit = np.finfo(np.float32).max  # of the weights that are made of it
     for name, numbers in moments.items():
-        if not np.isfinite(numbers).all():
+        if not (np.abs(numbers) <= limit).all():
             raise NonFiniteError(f"the distribution's {name.replace('_', ' ')} is not finite", found=moments)
 
 

@@ -232,7 +232,7 @@ class DQN:
             self.network.unrecord()
             if drawn is not None:
                 self.rng.bit_generator.state = drawn
-            batch = told(error, sample, td_error=loss.error(), losses=loss.each())
+            batch = told(error, self.network, sample, td_error=loss.error(), losses=loss.each())
             error.batch = batch | {"measures": measures} | self._rewards(places)
             raise
         self.updates += 1

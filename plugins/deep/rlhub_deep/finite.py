@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from rlhub_core import NonFiniteError
+from rlhub_deep.network import Network
 from rlhub_deep.saving import to_tree
 
 Batch = TypeVar("Batch", bound=tuple[Any, ...])
@@ -29,15 +30,16 @@ def finite(name: str, number: float) -> float:
     return number
 
 
-def told(error: NonFiniteError, batch: Any, **more: Any) -> dict[str, Any]:
+def told(error: NonFiniteError, network: Network, batch: Any, **more: Any) -> dict[str, Any]:
     """Return a batch as arrays for an error; what else was worked out is added to what the error has found.
 
     Args:
         error: that is being handled.
+        network: whose gradient is written.
         batch: a named tuple of tensors, arrays, or dicts of them.
         more: name -> tensor or number that was worked out.
     """
-    error.found |= {name: to_tree(value) for name, value in more.items()}
+    error.found |= network.named_gradients() | {name: to_tree(value) for name, value in more.items()}
     return {name: to_tree(part) for name, part in batch._asdict().items()}
 
 

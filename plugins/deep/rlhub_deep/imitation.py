@@ -125,7 +125,7 @@ class Imitation(PolicyLearner):
             return loss, self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
         except NonFiniteError as error:
             self.network.unrecord()
-            error.batch = told(error, lessons, cross_entropies=-score.log_prob)
+            error.batch = told(error, self.network, lessons, cross_entropies=-score.log_prob)
             raise
 
     def update_again(self, batch: Mapping[str, Any]) -> None:

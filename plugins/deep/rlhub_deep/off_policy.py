@@ -244,7 +244,7 @@ class OffPolicy:
             norm = self.critic_optimizer.step(value(learning_rate, step), value(config.max_grad_norm, step))
         except NonFiniteError as failure:
             self.critic.unrecord()
-            batch = told(failure, sample, td_error=error.abs().amax(1), values=values)
+            batch = told(failure, self.critic, sample, td_error=error.abs().amax(1), values=values)
             rewards = {} if self.replay is None else {"reward": self.replay.rewards[sample.places]}
             failure.batch = {"part": "critic"} | batch | rewards
             raise
@@ -274,7 +274,7 @@ class OffPolicy:
         except NonFiniteError as failure:
             self.network.unrecord()
             self.critic.unrecord()
-            failure.batch = {"part": "actor"} | told(failure, Seen(observation), actor_loss=loss, values=values)
+            failure.batch = {"part": "actor"} | told(failure, self.network, Seen(observation), actor_loss=loss, values=values)
             raise
 
     def update_again(self, batch: Mapping[str, Any]) -> None:

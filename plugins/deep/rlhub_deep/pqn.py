@@ -154,7 +154,7 @@ class PQN:
             return loss, self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
         except NonFiniteError as failure:
             self.network.unrecord()
-            failure.batch = told(failure, batch, td_error=error.abs())
+            failure.batch = told(failure, self.network, batch, td_error=error.abs())
             raise
 
     def update_again(self, batch: Mapping[str, Any]) -> None:

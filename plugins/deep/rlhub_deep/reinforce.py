@@ -132,7 +132,7 @@ class Reinforce(PolicyLearner):
         except NonFiniteError as error:
             for _ in parts:
                 self.network.unrecord()
-            error.batch = told(error, batch, td_error=batch.advantage.abs())
+            error.batch = told(error, self.network, batch, td_error=batch.advantage.abs())
             raise
         metrics = {"policy_loss": policy_loss, "entropy": entropy, "gradient_norm": norm}
         metrics["return_mean"] = batch.returns.mean().item()
