@@ -78,8 +78,9 @@ class Learner:
             self.remember(step, state, collector)
             metrics = self.learn(step, collector)
             self.steps = collector.steps
-            if not math.isfinite(metrics.get("td_error", 0.0)):
-                raise NonFiniteError(f"the error of a value is {metrics['td_error']:g}", found=metrics)
+            for name, number in metrics.items():  # the mean of errors
+                if not math.isfinite(number):
+                    raise NonFiniteError(f"{name} is {number:g}", found=metrics)
             yield Progress(self.steps, collector.episodes(), metrics)
 
     # what the algorithms do
