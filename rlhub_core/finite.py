@@ -1,4 +1,4 @@
-"""Whether what an algorithm has saved is finite: a checkpoint of NaN is worth less than none, for it hides the good one."""
+"""Whether what an algorithm has saved is finite: a checkpoint of NaN is worth less than none."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Flaw(NamedTuple):
 
     place: str  # "policy/network/weights": file, then where it stands in it
     number: float  # the first of them
-    count: int
+    places: int  # that are so
     size: int
 
     def __str__(self) -> str:
         """Return it as a message says it."""
-        several = f" in {self.count:,} of {self.size:,} places" if self.size > 1 else ""
+        several = f" in {self.places:,} of {self.size:,} places" if self.size > 1 else ""
         return f"{self.place} is {self.number:g}{several}"
 
 
@@ -63,7 +63,7 @@ def arrays(folder: Path) -> Iterator[tuple[str, NDArray[Any]]]:
                 if kind in ("F16", "F32", "F64"):
                     yield _place(folder, path, key), file.get_tensor(key)
         if "BF16" in kinds.values():  # which numpy does not know: the upper half of a float32
-            for key, tensor in deserialize(path.read_bytes()):
+            for key, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
                 if tensor["dtype"] == "BF16":
                     halves = np.frombuffer(bytes(tensor["data"]), np.uint16)
                     yield _place(folder, path, key), (halves.astype(np.uint32) << 16).view(np.float32)

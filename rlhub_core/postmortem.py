@@ -7,6 +7,7 @@ generator included (`algorithm/`), the batch, what the update had found, and the
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import shlex
 import shutil
@@ -169,9 +170,7 @@ def _transitions(recent: Sequence[Transition] | Any) -> dict[str, Any]:
     steps = list(recent)
     if not steps:
         return {}
-    named = {
-        name: _joined([getattr(step, name) for step in steps]) for name in Transition._fields if name != "info"
-    }
+    named = {name: _joined([getattr(step, name) for step in steps]) for name in Transition._fields if name != "info"}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -264,8 +263,8 @@ def _built(experiment: Experiment, fault: Mapping[str, Any], live: Mapping[str, 
         )
     given = experiment.algorithm if live["algorithm"] is None else live["algorithm"]
     maker: Any = find_algorithm(hub, given)[1]
-    if not isinstance(maker, type):
-        return maker  # type: ignore[no-any-return]
+    if not inspect.isclass(maker):
+        return maker  # type: ignore[no-any-return] # an object, which becomes what was saved
     experiment = with_live_values(experiment, imported(maker, live["config"]))
     settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
     total = fault["total_steps"]
@@ -345,8 +344,11 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def _changes(before: Mapping[str, Any]) -> list[str]:
     """Return what of versions and threads has changed."""
     now = provenance(list(before["distributions"]), {})
-    changed = [f"{name} {before[name]} -> {now[name]}" for name in ("python", "platform", "torch_threads", "git_commit")
-               if before[name] != now[name]]
+    changed = [
+        f"{name} {before[name]} -> {now[name]}"
+        for name in ("python", "platform", "torch_threads", "git_commit")
+        if before[name] != now[name]
+    ]
     versions = now["distributions"]
     return changed + [
         f"{name} {version} -> {versions.get(name)}"
@@ -385,7 +387,10 @@ def _lines(found: PostMortem) -> Iterator[str]:
     sections: list[tuple[str, Callable[[], Iterator[str]]]] = [
         ("The worst of its gradients, of the batch and of the learner:", lambda: map(str, found.arrays)),
         ("Rows of the batch with the largest errors:", lambda: map(_row, found.worst)),
-        ("Of the last transitions, those with the largest rewards (-1 is the last):", lambda: map(_row, found.transitions)),
+        (
+            "Of the last transitions, those with the largest rewards (-1 is the last):",
+            lambda: map(_row, found.transitions),
+        ),
     ]
     for title, lines in sections:
         shown = list(lines())

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces <-> trees that `rlhub_core.state` can save: an algorithm is built again without its environment."""
+"""Gymnasium's spaces <-> trees that `rlhub_core.state` can save: an algorithm is built again without environment."""
 
 from __future__ import annotations
 

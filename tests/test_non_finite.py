@@ -131,8 +131,7 @@ def test_no_checkpoint_holds_a_number_that_is_not_finite() -> None:
     assert error.what == "what it has learnt is not finite: doubling/weights is inf in 1 of 3 places"
     name = f"object:{Doubling.__module__}.Doubling"
     assert str(error) == (
-        f"{name} at step 4: {error.what}. Try a smaller learning_rate, reward_clip or "
-        "normalize=observations,rewards."
+        f"{name} at step 4: {error.what}. Try a smaller learning_rate, reward_clip or normalize=observations,rewards."
     )
     assert checkpoint.steps(Path("run/checkpoints")) == [0, 1, 2, 3]
     assert error.__notes__[0] == "The checkpoint of step 3 stays: rlhub resume run goes on from it."
@@ -186,7 +185,7 @@ def test_a_strangers_update_is_made_again() -> None:
     named = {each.name: each for each in found.arrays}
     assert (named["batch/reward"].nan, named["batch/reward"].at, named["batch/reward"].largest) == (1, (2,), 7.0)
     assert named["algorithm/doubling/weights"].largest == pytest.approx(1e30)
-    assert [(row["row"], row["reward"]) for row in found.transitions][0][1] == -0.1
+    assert found.transitions[0]["reward"] == -0.1
     assert sorted(path.read_bytes() for path in Path("run").rglob("*") if path.is_file()) == before
 
 
@@ -293,6 +292,12 @@ def test_a_space_is_recorded(space: Any, tmp_path: Path) -> None:
 def test_a_space_that_cannot_be_recorded_or_read() -> None:
     with pytest.raises(SpaceError, match="cannot be recorded: it is no Box, Discrete"):
         recorded_spaces.to_tree(spaces.Text(3))
-    for tree in ({}, {"kind": "Text"}, {"kind": "Box", "low": 1}, {"kind": "Box", "low": "x", "high": 1, "dtype": "?"}, 3):
+    for tree in (
+        {},
+        {"kind": "Text"},
+        {"kind": "Box", "low": 1},
+        {"kind": "Box", "low": "x", "high": 1, "dtype": "?"},
+        3,
+    ):
         with pytest.raises(CheckpointError, match="A recorded space cannot be read"):
             recorded_spaces.of_tree(tree)

@@ -1,4 +1,4 @@
-"""Losses and gradients that are no finite numbers: found before the optimiser changes anything, and told with the batch.
+"""Losses and gradients that are not finite: found before the optimiser changes anything, and told with the batch.
 
 What is looked at is worked out anyway, so a look costs less than a ten-thousandth of an update. An `update_again` takes
 the batch that was told and comes by the same place.

@@ -177,7 +177,9 @@ class Network:
     def named_gradients(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of the gradients, "gradient/layers.0.weight" and so on."""
         names = (name for name, parameter in self.module.named_parameters() if parameter.requires_grad)
-        return {f"gradient/{name}": each.cpu().numpy().copy() for name, each in zip(names, self._gradients, strict=True)}
+        return {
+            f"gradient/{name}": each.cpu().numpy().copy() for name, each in zip(names, self._gradients, strict=True)
+        }
 
     def round(self) -> None:
         """Round the working copy anew, after `weights` have changed."""

@@ -274,7 +274,9 @@ class OffPolicy:
         except NonFiniteError as failure:
             self.network.unrecord()
             self.critic.unrecord()
-            failure.batch = {"part": "actor"} | told(failure, self.network, Seen(observation), actor_loss=loss, values=values)
+            failure.batch = {"part": "actor"} | told(
+                failure, self.network, Seen(observation), actor_loss=loss, values=values
+            )
             raise
 
     def update_again(self, batch: Mapping[str, Any]) -> None:

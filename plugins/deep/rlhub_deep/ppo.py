@@ -93,7 +93,9 @@ class PPO(ActorCritic):
             return self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
         except NonFiniteError as error:
             self.network.unrecord()
-            error.batch = told(error, self.network, batch, td_error=loss.value.sqrt(), policy_loss=loss.policy, ratio=loss.ratio)
+            error.batch = told(
+                error, self.network, batch, td_error=loss.value.sqrt(), policy_loss=loss.policy, ratio=loss.ratio
+            )
             raise
 
     def update_again(self, batch: Mapping[str, Any]) -> None:

@@ -120,7 +120,9 @@ def test_a_return_that_is_no_number_is_refused() -> None:
         def step(self, action: Any) -> Any:
             return np.ones(1, np.float32), math.nan, True, False, {}
 
-    with pytest.raises(NonFiniteError, match="member 0 of 2 is nan, no finite number, so that members cannot be ranked"):
+    with pytest.raises(
+        NonFiniteError, match="member 0 of 2 is nan, no finite number, so that members cannot be ranked"
+    ):
         lengths([1.0, 2.0], 1, 2, Nan)
 
 

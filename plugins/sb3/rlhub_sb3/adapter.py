@@ -39,6 +39,7 @@ from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
 PAUSE_EVERY = 256  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
+REFUSED_DRAW = "but found invalid values"  # what torch says of a distribution of NaN
 REFUSALS = (AssertionError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)  # raised by SB3
 
 
@@ -303,9 +304,10 @@ class SB3Algorithm:
         except ValueError as error:  # torch refuses to draw from a distribution of NaN
             networks = self._model.policy.named_parameters()
             bad = [name for name, weights in networks if not bool(th.isfinite(weights).all())]
-            if not bad:
+            if not bad and REFUSED_DRAW not in str(error):
                 raise
-            raise NonFiniteError(f"the weights {bad[0]} are not finite", found=_metrics_of(self._model)) from error
+            what = f"the weights {bad[0]} are not finite" if bad else "what its policy's network gives is not finite"
+            raise NonFiniteError(what, found=_metrics_of(self._model)) from error
 
     def _check_losses(self, metrics: Mapping[str, float]) -> None:
         """Raise NonFiniteError where SB3 has logged a loss that is no finite number; other means may be of nothing."""
