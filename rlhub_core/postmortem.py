@@ -263,8 +263,8 @@ def _built(experiment: Experiment, fault: Mapping[str, Any], live: Mapping[str, 
         )
     given = experiment.algorithm if live["algorithm"] is None else live["algorithm"]
     maker: Any = find_algorithm(hub, given)[1]
-    if not inspect.isclass(maker):
-        return maker  # type: ignore[no-any-return] # an object, which becomes what was saved
+    if not inspect.isclass(given := maker):
+        return given  # type: ignore[no-any-return] # an object, which becomes what was saved
     experiment = with_live_values(experiment, imported(maker, live["config"]))
     settings = config.bind(maker.Config, experiment.hyper_parameters, experiment.algorithm, kind="hyper-parameter")
     total = fault["total_steps"]

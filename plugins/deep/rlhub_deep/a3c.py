@@ -170,7 +170,7 @@ class Worker:
             how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
             raise TrainingError(f"Worker {self.env} of deep/a3c (process {self.process.pid}) {how}.") from None
         if isinstance(said, Fault):
-            raise NonFiniteError(f"in worker {self.env}, {said.what}", batch=said.batch, found=said.found)
+            raise NonFiniteError(said.what, batch=said.batch | {"worker": self.env}, found=said.found)
         if isinstance(said, str):
             raise TrainingError(f"Worker {self.env} of deep/a3c failed: {said}")
         report: Report = said
