@@ -20,6 +20,7 @@ from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
     MissingExtraError,
+    NonFiniteError,
     NotFoundError,
     PluginError,
     RlhubError,
@@ -36,6 +37,7 @@ from rlhub_core.hub import Hub, Plugin, default_hub
 from rlhub_core.normalization import Normalization, Normalize
 from rlhub_core.playing.recording import record
 from rlhub_core.playing.watching import watch
+from rlhub_core.postmortem import PostMortem, replay_update
 from rlhub_core.protocol import Actor, Algorithm, Callback, Episode, Progress, StopTraining, Transition
 from rlhub_core.replay import Replay
 from rlhub_core.reporting.page import report
@@ -102,11 +104,13 @@ __all__ = [
     "Experiment",
     "Hub",
     "MissingExtraError",
+    "NonFiniteError",
     "Normalization",
     "Normalize",
     "NotFoundError",
     "Plugin",
     "PluginError",
+    "PostMortem",
     "Progress",
     "Replay",
     "RlhubError",
@@ -136,6 +140,7 @@ __all__ = [
     "plot",
     "plugins",
     "record",
+    "replay_update",
     "report",
     "resume",
     "schedules",

@@ -193,6 +193,29 @@ def resume(
     screens.ended(resumed)
 
 
+@door("replay-update")
+def replay_update(
+    run: RunFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make the update again at which a run met a number that is not finite, and say what is wrong with it.
+
+    \b
+    rlhub replay-update runs/x
+
+    The run is not changed. Exit code 1: the numbers are not those of then.
+    """
+    from rlhub_core import postmortem
+
+    found = postmortem.replay_update(run)
+    if as_json:
+        typer.echo(json.dumps(postmortem.plain(dataclasses.asdict(found)), allow_nan=False))
+    else:
+        typer.echo(str(found))
+    if found.reproduced is False:
+        raise typer.Exit(1)
+
+
 @door("evaluate")
 def evaluate(
     run: RunFolder,

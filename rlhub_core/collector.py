@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -35,6 +36,7 @@ from rlhub_core.side_by_side import SideBySide
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
 _MASKS = "action_masks"  # the name of the method that Stable-Baselines3 asks
+RECENT = 100  # transitions that are kept for a post-mortem
 _CARRIED = "carried"  # what an environment took with it into its stretch, beyond the seed
 
 
@@ -56,6 +58,7 @@ class Collector:
         raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
+        recent: the last steps, 100 transitions or one vector step, for a post-mortem.
         cut: asked after every step with its rewards [B] and where an episode ended [B], before anything is reset; where
             it answers true, every running episode is cut off there: truncated in the transition, and followed by one
             from a seed of its own. What it does to the environments meanwhile is over with that.
@@ -98,6 +101,7 @@ class Collector:
         self._begun = np.zeros(self.num_envs, np.int64)  # [B] vector step of its seeded reset
         self._oldest = 0  # vector step at which the oldest running stretch began
         self._log = ActionLog()
+        self.recent: deque[Transition] = deque(maxlen=-(-RECENT // self.num_envs))
         self._returns = np.zeros(self.num_envs)  # [B] of the running episodes
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
@@ -177,12 +181,16 @@ class Collector:
             reward = np.clip(raw_reward, -self.reward_clip, self.reward_clip)
         if self.normalization is None:
             self.observations = self.raw_observations
-            return Transition(observation, actions, reward, successor, terminated, truncated, info)
+            transition = Transition(observation, actions, reward, successor, terminated, truncated, info)
+            self.recent.append(transition)
+            return transition
         reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
         self._look()
         same = successor is self.raw_observations  # no episode ended
         next_observation = self.observations if same else self.normalization.observations(successor)
-        return Transition(observation, actions, reward, next_observation, terminated, truncated, info)
+        transition = Transition(observation, actions, reward, next_observation, terminated, truncated, info)
+        self.recent.append(transition)
+        return transition
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """Leave the running episodes of some environments [B] and begin new ones there, from seeds of their own."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 
 class RlhubError(Exception):
@@ -63,6 +64,34 @@ class TrustError(RunError):
 
 class TrainingError(RlhubError):
     """Training that cannot go on; an algorithm raises it while its state is whole, and the run is saved."""
+
+
+class NonFiniteError(TrainingError):
+    """A loss, gradient, parameter or fitness that is no finite number; the run stops before a checkpoint holds it.
+
+    An algorithm that says what its update was made of raises this with its state as it was before the update, and has
+    a method `update_again(batch)` (see `rlhub_core.protocol.Algorithm`); then the run leaves a post-mortem that
+    `rlhub replay-update` reproduces.
+
+    Args:
+        what: is not finite, "the gradient's norm is nan".
+        batch: what the update was made of: a tree that `rlhub_core.state` can save; None where that is not known.
+        found: name -> number or array: what the update had worked out until then. `td_error` [N] ranks the batch.
+
+    Attributes:
+        where: the algorithm and the step, which the run adds.
+        advice: what to try, likewise.
+    """
+
+    def __init__(self, what: str, *, batch: Mapping[str, Any] | None = None, found: Mapping[str, Any] | None = None):
+        super().__init__(what)
+        self.what, self.batch, self.found = what, batch, dict(found or {})
+        self.where = self.advice = ""
+
+    def __str__(self) -> str:
+        """Return the whole sentence."""
+        said = f"{self.where}: {self.what}." if self.where else f"{self.what[:1].upper()}{self.what[1:]}."
+        return f"{said} {self.advice}".rstrip()
 
 
 class CheckpointError(RlhubError):

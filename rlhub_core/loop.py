@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from rlhub_core import postmortem
 from rlhub_core.displays import can_be_watched
-from rlhub_core.errors import RunError, TrainingError
+from rlhub_core.errors import NonFiniteError, RunError, TrainingError
 from rlhub_core.progress import ProgressBar
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.run import Run, naming
@@ -44,7 +45,11 @@ def drive(run: Run, show_progress: bool | None) -> Run:
             with naming(callback, "before the first step"):
                 callback.on_start(run)
             ending.callback(_end, callback, run)
-        _loop(run, received)
+        try:
+            _loop(run, received)
+        except NonFiniteError as error:
+            postmortem.explain(error, run)
+            raise
     if received:
         by = signal.Signals(received[0]).name
         print(
@@ -90,6 +95,8 @@ def _training(run: Run) -> Iterator[Progress]:
     try:
         training = run.algorithm.train(run.collector, run.experiment.steps)
         yield from training if run.stopwatch is None else run.stopwatch.over(training)
+    except NonFiniteError:
+        raise  # nothing of what it holds now is worth a checkpoint
     except TrainingError as error:
         run.save(whole=False)
         error.add_note(f"The run is saved. Go on with: rlhub resume {shlex.quote(str(run.folder))}")

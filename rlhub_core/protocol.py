@@ -67,6 +67,14 @@ class Algorithm(Protocol):
     generators of its own, seeded with `seed`.
 
     An algorithm whose schedules are read at something else than env steps says at what in an attribute `clock`.
+
+    No checkpoint holds a number that is not finite: where `save` writes one, the run stops (`NonFiniteError`). Arrays
+    that may rightly hold infinities are named in an attribute `may_be_infinite`, by file and place, with wildcards:
+    ("learner/q",). Files whose name begins with "replay" are not looked at. An algorithm that finds a loss or gradient
+    that is not finite raises `NonFiniteError(what, batch=…, found=…)`, its state as it was before the update; if it
+    has a method `update_again(batch)`, which makes the update of such a batch once more and so raises the same error,
+    `rlhub replay-update` reproduces it. If it also has `save_without_replay(folder)`, that is called in place of `save`
+    for a post-mortem, which is to be small.
     """
 
     Config: ClassVar[type[Any]]

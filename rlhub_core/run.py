@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from rlhub_core import checkpoint, config, schedules, state
+from rlhub_core import checkpoint, config, finite, schedules, state
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, listed, printable
@@ -215,6 +215,9 @@ class Run:
 
         Args:
             whole: False where a callback has failed half way: then a resume from here is `warm`.
+
+        Raises:
+            NonFiniteError: where the algorithm holds a number that is not finite; the checkpoints before this one stay.
         """
 
         saved = checkpoint.steps(self.folder / "checkpoints")[-1:]
@@ -224,6 +227,7 @@ class Run:
             for name in ("algorithm", "collector", "callbacks"):
                 (folder / name).mkdir()
             self.algorithm.save(folder / "algorithm")
+            finite.check_saved(folder / "algorithm", getattr(self.algorithm, "may_be_infinite", ()))
             if self.collector is not None:
                 self.collector.save(folder / "collector")
             for name, callback in self._stateful():

@@ -14,12 +14,12 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors", "artefacts"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "segments", "replay", "stopwatch", "storage"),
+        *("sum_tree", "segments", "replay", "stopwatch", "storage", "finite", "recorded_spaces"),
     },
     {"hub", "envs", "evaluation"},
     {
         *("experiment", "records", "provenance", "callbacks", "displays", "progress", "plugin", "parts", "run"),
-        *("loop", "training"),
+        *("loop", "training", "postmortem"),
     },
     {
         *("playing.stage", "playing.film", "playing.drawing", "playing.actions", "playing.views", "playing.recording"),
@@ -46,7 +46,8 @@ SAME_FLOOR = {  # who may look at a neighbour
     "progress": {"displays"},
     "parts": {"experiment", "callbacks"},
     "run": {"experiment", "records", "provenance", "progress", "parts"},
-    "loop": {"displays", "progress", "run"},
+    "loop": {"displays", "progress", "run", "postmortem"},
+    "postmortem": {"experiment", "parts", "provenance", "run"},
     "training": {"experiment", "callbacks", "parts", "run", "loop"},
     "playing.views": {"playing.actions", "playing.drawing", "playing.film", "playing.stage"},
     "playing.recording": {"playing.film", "playing.stage", "playing.views"},

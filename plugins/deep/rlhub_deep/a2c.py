@@ -7,15 +7,19 @@ continuous control using generalized advantage estimation", ICLR 2016.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rlhub_core import option
+from rlhub_core import NonFiniteError, option
 from rlhub_core.schedules import value
 from rlhub_deep.actor_critic import ActorCritic, ActorCriticConfig, Rollout, explained_variance, normalized
+from rlhub_deep.finite import batch_of, finite, told
+
+LOSSES = "policy", "value"
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,31 @@ class A2C(ActorCritic):
         """Take one step of the optimiser on the whole rollout."""
         config = self.config
         losses = self.differentiate(rollout)
-        norm = self.optimizer.step(value(config.learning_rate, self.steps), value(config.max_grad_norm, self.steps))
-        metrics = {
-            "policy_loss": losses.policy.item(),
-            "value_loss": losses.value.item(),
-            "entropy": losses.entropy.item(),
-            "gradient_norm": norm,
-            "explained_variance": explained_variance(rollout.value, rollout.returns),
-        }
+        metrics = self.step(losses, rollout)
         if config.diagnostics:
             after = self.losses(self.network.again(rollout.observation), rollout)[0]
             metrics["policy_improvement"] = (losses.policy - after.policy).item()
             metrics["value_improvement"] = (losses.value - after.value).item()
         return metrics
+
+    def step(self, losses: Losses, rollout: Rollout) -> dict[str, float]:
+        """Take the step of the optimiser whose gradient is written; return what was measured."""
+        config, step = self.config, self.steps
+        try:
+            measured = {f"{name}_loss": finite(f"{name}_loss", getattr(losses, name).item()) for name in LOSSES}
+            measured["entropy"] = losses.entropy.item()
+            norm = self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as error:
+            self.network.unrecord()
+            error.batch = told(error, self.network, rollout, td_error=(rollout.returns - rollout.value).abs())
+            raise
+        variance = explained_variance(rollout.value, rollout.returns)
+        return measured | {"gradient_norm": norm, "explained_variance": variance}
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of a rollout at which this learner met a number that is not finite."""
+        rollout = batch_of(Rollout, batch, self.device)
+        self.step(self.differentiate(rollout), rollout)
 
     def differentiate(self, rollout: Rollout) -> Losses:
         """Write the gradient of the loss into the network's; return the loss's parts."""

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar, NamedTuple
@@ -21,12 +21,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlhub_core import Collector, ConfigError, Progress, TrainingError, option
+from rlhub_core import Collector, ConfigError, NonFiniteError, Progress, TrainingError, option
 from rlhub_core.protocol import Episode
-from rlhub_core.schedules import value, whole
+from rlhub_core.schedules import whole
 from rlhub_core.seeding import stream
 from rlhub_deep.a2c import A2C, A2CConfig
-from rlhub_deep.actor_critic import explained_variance
 from rlhub_deep.modules import choose_device
 
 PATIENCE = 5.0  # seconds until a process that has gone has an exit code
@@ -48,6 +47,14 @@ class Report(NamedTuple):
     steps: int
     episodes: list[tuple[float, int]]  # return, length
     metrics: dict[str, float]
+
+
+class Fault(NamedTuple):
+    """A number that is not finite, which a worker has met."""
+
+    what: str
+    batch: dict[str, Any]  # with the weights that the worker had taken from everyone
+    found: dict[str, Any]
 
 
 class A3C(A2C):
@@ -107,18 +114,25 @@ class A3C(A2C):
                 rollout = self.collect(collector)
                 losses = self.differentiate(rollout)
                 everyone.gradient.copy_(self.network.gradient)
-                learning_rate, limit = (
-                    value(setting, self.steps) for setting in (self.config.learning_rate, self.config.max_grad_norm)
-                )
-                norm = self.optimizer.step(learning_rate, limit)  # on everyone's weights
-                measured.append(
-                    [*(loss.item() for loss in losses), norm, explained_variance(rollout.value, rollout.returns)]
-                )
+                try:
+                    measured.append(self.step(losses, rollout))  # on everyone's weights
+                except NonFiniteError as error:
+                    own = {"weights": self.network.weights.numpy().copy(), "recorded": self.network.recorded}
+                    batch = {**(error.batch or {}), **own, "steps": self.steps}
+                    questions.send(Fault(error.what, batch, error.found))
+                    return
                 self.steps += workers * whole(self.config.rollout_length, self.steps)  # the others play as well
-            names = ("policy_loss", "value_loss", "entropy", "gradient_norm", "explained_variance")
-            metrics = dict(zip(names, np.mean(measured, axis=0).tolist(), strict=True))
+            means = np.mean([list(each.values()) for each in measured], axis=0).tolist()
+            metrics = dict(zip(measured[0], means, strict=True))
             episodes = [(episode.return_, episode.length) for episode in collector.episodes()]
             questions.send(Report(collector.steps - begun, episodes, metrics))
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update once more at which a worker met a number that is not finite, with the weights it had."""
+        self.network.weights.copy_(torch.from_numpy(batch["weights"]))
+        self.network.recorded, self.steps = batch["recorded"], batch["steps"]
+        self.network.round()
+        super().update_again(batch)
 
     def _episodes(self, reports: list[Report]) -> list[Episode]:
         played = [(env, *episode) for env, report in enumerate(reports) for episode in report.episodes]
@@ -145,6 +159,7 @@ class Worker:
         """Return what it did.
 
         Raises:
+            NonFiniteError: where it has met a number that is not finite.
             TrainingError: where it has failed or died.
         """
         try:
@@ -154,6 +169,8 @@ class Worker:
             code = self.process.exitcode
             how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
             raise TrainingError(f"Worker {self.env} of deep/a3c (process {self.process.pid}) {how}.") from None
+        if isinstance(said, Fault):
+            raise NonFiniteError(said.what, batch=said.batch | {"worker": self.env}, found=said.found)
         if isinstance(said, str):
             raise TrainingError(f"Worker {self.env} of deep/a3c failed: {said}")
         report: Report = said

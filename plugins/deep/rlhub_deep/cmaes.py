@@ -8,7 +8,7 @@ PPSN 2008; `update=rank-mu`: the tutorial's rank-µ update alone (section 3.2), 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ import torch
 from gymnasium import Space
 from numpy.typing import NDArray
 
-from rlhub_core import ConfigError, Scheduled, option
+from rlhub_core import ConfigError, NonFiniteError, Scheduled, option
 from rlhub_core.schedules import is_open, value
 from rlhub_deep.evolution import Evolution, EvolutionConfig
 from rlhub_deep.modules import Initialization
@@ -95,8 +95,16 @@ class CMAES(Evolution):
 
     def tell(self, members: Array, fitness: Array) -> None:
         """Move the distribution."""
-        self.search.tell(members, fitness, self.clock)
+        try:
+            self.search.tell(members, fitness, self.clock)
+        except NonFiniteError as error:
+            error.batch = {"members": members, "fitness": fitness}
+            raise
         self.network.weights.copy_(torch.from_numpy(self.search.mean))
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Learn once more from a population at which this search met a number that is not finite."""
+        self.tell(batch["members"], batch["fitness"])
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """Draw members [count, n], whole populations of which the last is cut."""
@@ -148,9 +156,15 @@ class CovarianceAdaptation:
 
     def tell(self, members: Array, fitness: Array, generation: int) -> None:
         """Move mean, step size, paths and covariance; the library minimises."""
-        self._optimizer.tell(list(zip(members, -fitness, strict=True)))
+        twin = copy.deepcopy(self._optimizer)
+        try:
+            twin.tell(list(zip(members, -fitness, strict=True)))
+        except AssertionError as error:  # its way to say that a weight is beyond 1e32
+            raise NonFiniteError(f"the search has left all bounds: {str(error).rstrip('.')}") from None
         # it keeps half of the covariance matrix, which is symmetric but for the last bits
-        self._optimizer.__setstate__(self._optimizer.__getstate__())
+        attributes = twin.__getstate__()
+        _check_moments({name.strip("_"): attributes[name] for name in ("_mean", "_sigma")})
+        self._optimizer.__setstate__(attributes)
 
     def state(self) -> dict[str, Any]:
         """Return the optimiser's attributes but for its generator and for what only its unused stopping rule reads."""
@@ -218,7 +232,9 @@ class RankMu:
         config = self._config
         given = zip((config.alpha_mu, config.alpha_cm, config.beta_mu, config.beta_cm), (1, 0.5, 0, 0), strict=True)
         rates = Rates(*(value(default if rate is None else rate, generation) for rate, default in given))
-        self._moments = rank_mu_update(self._moments, members, recombination_weights(fitness, self._weight), rates)
+        moments = rank_mu_update(self._moments, members, recombination_weights(fitness, self._weight), rates)
+        _check_moments(moments._asdict())
+        self._moments = moments
 
     def state(self) -> dict[str, Any]:
         """Return the distribution and its last changes."""
@@ -227,6 +243,14 @@ class RankMu:
     def restore(self, saved: dict[str, Any]) -> None:
         """Become the distribution whose `state` was taken."""
         self._moments = Moments(**saved)
+
+
+def _check_moments(moments: dict[str, Any]) -> None:
+    """Raise NonFiniteError where a distribution is none any more."""
+    limit = np.finfo(np.float32).max  # of the weights that are made of it
+    for name, numbers in moments.items():
+        if not (np.abs(numbers) <= limit).all():
+            raise NonFiniteError(f"the distribution's {name.replace('_', ' ')} is not finite", found=moments)
 
 
 def rank_mu_update(before: Moments, members: Array, weights: Array, rates: Rates) -> Moments:

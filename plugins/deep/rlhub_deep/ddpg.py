@@ -62,8 +62,8 @@ class DDPG(OffPolicy):
         action = self.network.record(observation).tanh()
         values = self.critic.record_actions({"action": action, "observation": observation}, heads=1)
         slope = self.critic.action_gradient(torch.full_like(values, -1 / len(values)))
-        norm = self.step_actor(tanh_backward(slope, action))
         loss = -values.mean().item()
+        norm = self.step_actor(tanh_backward(slope, action), observation, loss, values)
         metrics = {"actor_loss": loss, "actor_gradient_norm": norm}
         if self.config.diagnostics:
             action = self.network.again(observation).tanh()

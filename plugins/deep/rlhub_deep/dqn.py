@@ -13,7 +13,7 @@ All of them together, on `deep/c51`: Hessel et al., "Rainbow", AAAI 2018.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -25,11 +25,12 @@ from gymnasium.spaces import Dict, Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, is_open, resolved, value, whole
 from rlhub_deep.exploration import Wandering
+from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, has_images, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
@@ -183,9 +184,10 @@ class DQN:
         while updates > 0:
             together = min(updates, self._together)
             updates -= together
-            for sample in self.sample(together):
-                loss, norm = self.update(sample)
-        metrics = {"loss": _mean(loss, sample), "gradient_norm": norm, "updates": float(self.updates)}
+            last = 0 if updates else together
+            for number, sample in enumerate(self.sample(together), 1):
+                loss, measured = self.update(sample, measures=number == last)
+        metrics = measured | {"updates": float(self.updates)}
         return metrics | (self._diagnose(sample, loss) if self.config.diagnostics else {})
 
     def sample(self, batches: int = 1) -> Iterable[Sample]:
@@ -211,19 +213,37 @@ class DQN:
         split = (tensor.split(size) for tensor in (observation, action, target, weight))
         return map(Sample, *split, np.split(drawn.index, batches))
 
-    def update(self, sample: Sample) -> tuple[Loss, float]:
-        """Take one step of the optimiser; return the loss and the norm that its gradient had."""
+    def update(self, sample: Sample, *, measures: bool = False) -> tuple[Loss, dict[str, float]]:
+        """Take one step of the optimiser; return the loss, and its mean and the norm of its gradient.
+
+        Args:
+            sample: to learn from.
+            measures: also the mean, which takes time.
+        """
         config, clock = self.config, self.clock
         observation, action, target, weight, places = sample
+        drawn = self.rng.bit_generator.state if config.noisy else None
         loss = self.loss(self.network.record(observation, self._noise()), action, target, weight)
         self.network.backward(loss.gradient)
-        norm = self.optimizer.step(value(config.learning_rate, clock), value(config.max_grad_norm, clock))
+        try:
+            metrics = {"loss": finite("loss", _mean(loss, sample))} if measures else {}
+            norm = self.optimizer.step(value(config.learning_rate, clock), value(config.max_grad_norm, clock))
+        except NonFiniteError as error:
+            self.network.unrecord()
+            if drawn is not None:
+                self.rng.bit_generator.state = drawn
+            batch = told(error, self.network, sample, td_error=loss.error(), losses=loss.each())
+            error.batch = batch | {"measures": measures} | self._rewards(places)
+            raise
         self.updates += 1
-        if config.prioritized:
+        if config.prioritized and self.replay is not None:
             priority = (loss.error().cpu().numpy() + LEAST_PRIORITY) ** value(config.priority_alpha, clock)
-            assert self.replay is not None
             self.replay.prioritize(places, priority)
-        return loss, norm
+        return loss, metrics | {"gradient_norm": norm}
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of a batch at which this learner met a number that is not finite."""
+        self.update(batch_of(Sample, batch, self.device), measures=batch["measures"])
 
     # what its distributional relatives do otherwise
 
@@ -299,6 +319,12 @@ class DQN:
     def save(self, folder: Path) -> None:
         """Write networks, optimiser, replay, random generator and counters."""
         self._read_replay()
+        self.save_without_replay(folder)
+        if self.replay is not None:
+            self.replay.save(folder)
+
+    def save_without_replay(self, folder: Path) -> None:
+        """Write everything but the replay."""
         own_target = self.target_network is not self.network
         state.save(
             folder,
@@ -316,8 +342,6 @@ class DQN:
                 "num_envs": None if self.replay is None else self.replay.num_envs,
             },
         )
-        if self.replay is not None:
-            self.replay.save(folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
@@ -362,6 +386,10 @@ class DQN:
         if has_images(self.observation_space) or isinstance(self.observation_space, Dict):
             return 1
         return max(1, MOST_TOGETHER // whole(config.batch_size, 0))
+
+    def _rewards(self, places: NDArray[np.int64]) -> dict[str, Any]:
+        """Return the first rewards of transitions, for whoever looks at a batch."""
+        return {} if self.replay is None else {"reward": self.replay.rewards[places]}
 
     def _update_target(self, before: int) -> None:
         every = self.config.target_update_every

@@ -19,7 +19,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlhub_core import Actor, Collector, EnvironmentContractError, Episode, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, Episode, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.schedules import resolved, whole
 from rlhub_deep.distributions import Distribution, Gaussian, distribution_of
 from rlhub_deep.modules import Activation, Factory, choose_device, example, make_module, to_tensors
@@ -270,7 +270,7 @@ def play(
         episodes: of each member.
 
     Raises:
-        EnvironmentContractError: for rewards that are no numbers, which cannot be ranked.
+        NonFiniteError: for a return that is no finite number, naming the member: it cannot be ranked.
     """
     population, num_envs = len(members), collector.num_envs
     weights = torch.as_tensor(members, dtype=torch.float32).to(policies.weights.device)
@@ -296,7 +296,12 @@ def play(
             over += ended.size
             finished += [episode for episode in collector.episodes() if task[episode.env] != NO_TASK]
     if not np.isfinite(returns).all():
-        raise EnvironmentContractError("An episode's return is no finite number, so that members cannot be ranked.")
+        worst = int(np.flatnonzero(~np.isfinite(returns))[0])
+        raise NonFiniteError(
+            f"a return of member {worst % population} of {population} is {returns[worst]:g}, no finite number, so that "
+            "members cannot be ranked",
+            found={"returns": returns.reshape(episodes, population), "weights": members[worst % population]},
+        )
     idle = 1 - sum(episode.length for episode in finished) / (collector.steps - before)
     return Generation(returns.reshape(episodes, population).mean(0), finished, idle)
 

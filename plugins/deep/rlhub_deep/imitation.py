@@ -6,7 +6,7 @@ AISTATS 2011 (DAgger), learning from each rollout as it comes; with `teacher_act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import rlhub_core as rlhub
-from rlhub_core import Actor, Collector, ConfigError, Progress, RlhubError, Scheduled, option, state
+from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, RlhubError, Scheduled, option, state
 from rlhub_core.collector import act
 from rlhub_core.errors import squeezed
 from rlhub_core.evaluation import check_same_spaces
 from rlhub_core.schedules import value, whole
+from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import to_tensors
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import joined, taken
@@ -108,12 +109,28 @@ class Imitation(PolicyLearner):
         for _ in range(whole(config.epochs, step)):
             shuffled = torch.as_tensor(self.rng.permutation(len(lessons.action)), device=self.device)
             for chosen in shuffled.tensor_split(min(whole(config.minibatches, step), len(shuffled))):
-                outputs = self.network.record(taken(lessons.observation, chosen))
-                score = self.policy.score(outputs, lessons.action[chosen])
-                losses.append(-score.log_prob.mean().item())  # the cross-entropy of the teacher's actions
-                self.network.backward(score.backward(torch.full_like(score.log_prob, -1 / len(chosen)), 0.0))
-                norms.append(self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step)))
+                loss, norm = self.update(Lessons(taken(lessons.observation, chosen), lessons.action[chosen]))
+                losses.append(loss)
+                norms.append(norm)
         return {"cross_entropy": float(np.mean(losses)), "gradient_norm": float(np.mean(norms))}
+
+    def update(self, lessons: Lessons) -> tuple[float, float]:
+        """Take one step of the optimiser; return the loss and the norm of its gradient."""
+        config, step = self.config, self.steps
+        score = self.policy.score(self.network.record(lessons.observation), lessons.action)
+        loss = -score.log_prob.mean().item()  # the cross-entropy of the teacher's actions
+        self.network.backward(score.backward(torch.full_like(score.log_prob, -1 / len(score.log_prob)), 0.0))
+        try:
+            finite("cross_entropy", loss)
+            return loss, self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as error:
+            self.network.unrecord()
+            error.batch = told(error, self.network, lessons, cross_entropies=-score.log_prob)
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of a minibatch at which this learner met a number that is not finite."""
+        self.update(batch_of(Lessons, batch, self.device))
 
     def _answers(self, teacher: Actor, collector: Collector) -> NDArray[Any]:
         """Return the teacher's actions, those of a Box clipped to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from inspect import signature, unwrap
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlhub_core import ConfigError
+from rlhub_core import ConfigError, NonFiniteError
 from rlhub_core.config import split_name
 from rlhub_core.errors import did_you_mean, listed
 from rlhub_deep.modules import output_layers, to_tensors
@@ -169,6 +170,17 @@ class Network:
             self.module.eval()
         return outputs
 
+    def unrecord(self) -> None:
+        """Take back the count of the last recording, of an update that is not to have been."""
+        self.recorded -= self.given
+
+    def named_gradients(self) -> dict[str, NDArray[np.float32]]:
+        """Return copies of the gradients, "gradient/layers.0.weight" and so on."""
+        names = (name for name, parameter in self.module.named_parameters() if parameter.requires_grad)
+        return {
+            f"gradient/{name}": each.cpu().numpy().copy() for name, each in zip(names, self._gradients, strict=True)
+        }
+
     def round(self) -> None:
         """Round the working copy anew, after `weights` have changed."""
         for low, weight in self._copies:
@@ -242,9 +254,16 @@ class Optimizer:
         self._step = unwrap(kind.step)  # torch's hooks for profilers take as long as a step of a small network
 
     def step(self, learning_rate: float, max_grad_norm: float | None) -> float:
-        """Scale the gradient down to a norm, take one step, and return the norm it had."""
+        """Scale the gradient down to a norm, take one step, and return the norm it had.
+
+        Raises:
+            NonFiniteError: where that is no finite number, before anything has changed.
+        """
         network = self.network
         norm: float = torch.linalg.vector_norm(network.gradient).item()
+        if not math.isfinite(norm):
+            found = {"gradient_norm": norm, **network.named_gradients()}
+            raise NonFiniteError(f"the gradient's norm is {norm:g}", found=found)
         if max_grad_norm is not None and norm > max_grad_norm:
             network.gradient.mul_(max_grad_norm / norm)
         self._optimizer.param_groups[0]["lr"] = learning_rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -15,10 +15,11 @@ from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlhub_core import Actor, Collector, Progress, Scheduled, SpaceError, option, state
+from rlhub_core import Actor, Collector, NonFiniteError, Progress, Scheduled, SpaceError, option, state
 from rlhub_core.errors import squeezed
 from rlhub_core.replay import Replay
 from rlhub_core.schedules import Linear, resolved, value, whole
+from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import (
     Activation,
     Factory,
@@ -114,6 +115,12 @@ class Sample(NamedTuple):
     places: NDArray[np.int64]  # [N] in the replay
 
 
+class Seen(NamedTuple):
+    """What the actor learns from."""
+
+    observation: Any  # [N, ...]
+
+
 class OffPolicy:
     """Learns an actor and its critics from replayed transitions; how, a subclass says."""
 
@@ -196,7 +203,12 @@ class OffPolicy:
         metrics: dict[str, float] = {}
         for _ in range(updates):
             self.updates += 1
-            metrics |= self.update(self.sample())
+            sample, drawn = self.sample(), self.rng.bit_generator.state
+            try:
+                metrics |= self.update(sample)
+            except NonFiniteError:
+                self.rng.bit_generator.state = drawn
+                raise
         return metrics | {"updates": float(self.updates)}
 
     def sample(self) -> Sample:
@@ -227,25 +239,58 @@ class OffPolicy:
         error = values - sample.target[:, None]
         self.critic.backward(2 * weight * error)
         learning_rate = config.learning_rate if config.critic_learning_rate is None else config.critic_learning_rate
-        norm = self.critic_optimizer.step(value(learning_rate, step), value(config.max_grad_norm, step))
-        if config.prioritized:
+        try:
+            loss = finite("critic_loss", (weight * error.square()).sum().item())
+            norm = self.critic_optimizer.step(value(learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as failure:
+            self.critic.unrecord()
+            batch = told(failure, self.critic, sample, td_error=error.abs().amax(1), values=values)
+            rewards = {} if self.replay is None else {"reward": self.replay.rewards[sample.places]}
+            failure.batch = {"part": "critic"} | batch | rewards
+            raise
+        if config.prioritized and self.replay is not None:
             priority = error.abs().mean(1).cpu().numpy() + LEAST_PRIORITY
-            assert self.replay is not None
             self.replay.prioritize(sample.places, priority ** value(config.priority_alpha, step))
-        loss = (weight * error.square()).sum().item()
         metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "value_mean": values.mean().item()}
         if config.diagnostics:
             after = self.critic.again(seen) - sample.target[:, None]
             metrics["critic_improvement"] = loss - (weight * after.square()).sum().item()
         return metrics
 
-    def step_actor(self, gradient: Tensor) -> float:
-        """Take a step of the actor's optimiser, given the gradient of its recorded outputs; return the norm it had."""
+    def step_actor(self, gradient: Tensor, observation: Any, loss: float, values: Tensor) -> float:
+        """Take a step of the actor's optimiser, given the gradient of its recorded outputs; return the norm it had.
+
+        Args:
+            gradient: [N, outputs].
+            observation: [N, ...] that the outputs are of.
+            loss: the mean, which must be a number.
+            values: [N, critics] of the actions, for whoever looks at the batch where it is none.
+        """
         self.network.backward(gradient)
         config, step = self.config, self.steps
-        return self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        try:
+            finite("actor_loss", loss)
+            return self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as failure:
+            self.network.unrecord()
+            self.critic.unrecord()
+            failure.batch = {"part": "actor"} | told(
+                failure, self.network, Seen(observation), actor_loss=loss, values=values
+            )
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the part of an update once more in which this learner met a number that is not finite."""
+        if batch["part"] == "critic":
+            self.improve_critic(batch_of(Sample, batch, self.device))
+        else:
+            self.improve_actor(batch_of(Seen, batch, self.device).observation)
 
     # what a subclass says
+
+    def improve_actor(self, observation: Any) -> dict[str, float]:
+        """Improve the actor on observations [N, ...]; return what was measured."""
+        raise NotImplementedError
 
     def update(self, sample: Sample) -> dict[str, float]:
         """Improve critics, actor and targets; return what was measured."""
@@ -287,12 +332,16 @@ class OffPolicy:
     def save(self, folder: Path) -> None:
         """Write every part, random generator, counters and replay."""
         self._read_replay()
+        self.save_without_replay(folder)
+        if self.replay is not None:
+            self.replay.save(folder)
+
+    def save_without_replay(self, folder: Path) -> None:
+        """Write everything but the replay."""
         saved: dict[str, Any] = {name: part.state() for name, part in self.parts.items()}
         saved |= {"steps": self.steps, "updates": self.updates, "rng": self.rng.bit_generator.state}
         saved["num_envs"] = None if self.replay is None else self.replay.num_envs
         state.save(folder, "off_policy", saved)
-        if self.replay is not None:
-            self.replay.save(folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""

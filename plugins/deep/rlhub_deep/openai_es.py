@@ -6,6 +6,7 @@ section 2.1 adds: mirrored sampling (Brockhoff et al., PPSN 2010), fitness shapi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import torch
 from gymnasium import Space
 from numpy.typing import NDArray
 
-from rlhub_core import Scheduled, option
+from rlhub_core import NonFiniteError, Scheduled, option
 from rlhub_core.schedules import value, whole
 from rlhub_deep.evolution import Evolution, EvolutionConfig
 from rlhub_deep.modules import Initialization
@@ -65,7 +66,15 @@ class OpenAIES(Evolution):
         gradient = search_gradient(members - weights.cpu().numpy(), centred_ranks(fitness), value(config.sigma, step))
         decay = value(config.weight_decay, step) * weights
         self.network.gradient.copy_(decay - torch.from_numpy(gradient).to(self.device))  # the optimiser descends
-        self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        try:
+            self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as error:
+            error.batch = {"members": members, "fitness": fitness}
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Learn once more from a population at which this search met a number that is not finite."""
+        self.tell(batch["members"], batch["fitness"])
 
     def sample(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw members [count, n] that are no pairs."""

@@ -6,17 +6,18 @@ advantages of Schulman et al., "High-dimensional continuous control using genera
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlhub_core import Scheduled, option
+from rlhub_core import NonFiniteError, Scheduled, option
 from rlhub_core.schedules import value, whole
 from rlhub_deep.actor_critic import ActorCritic, ActorCriticConfig, Rollout, explained_variance, normalized
+from rlhub_deep.finite import batch_of, finite, told
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ class PPO(ActorCritic):
             losses.append(self.loss(self.network.record(batch.observation), batch))
             if target_kl is not None and divergence(losses[-1].ratio) > 1.5 * target_kl:
                 break
-            self.network.backward(losses[-1].gradient)
-            norms.append(self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step)))
+            norms.append(self.step(losses[-1], batch))
         _, policy_loss, value_loss, entropy, ratio = (torch.cat(parts) for parts in zip(*losses, strict=True))
         metrics = {
             "policy_loss": policy_loss.mean().item(),
@@ -83,6 +83,25 @@ class PPO(ActorCritic):
             metrics["policy_improvement"] = (before.policy.mean() - after.policy.mean()).item()
             metrics["value_improvement"] = (before.value.mean() - after.value.mean()).item()
         return metrics
+
+    def step(self, loss: Loss, batch: Rollout) -> float:
+        """Take a step of the optimiser down a loss whose outputs were recorded; return the norm of its gradient."""
+        config, step = self.config, self.steps
+        self.network.backward(loss.gradient)
+        try:
+            finite("value_loss", loss.value.sum().item())  # a square that is infinite may have a finite slope
+            return self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as error:
+            self.network.unrecord()
+            error.batch = told(
+                error, self.network, batch, td_error=loss.value.sqrt(), policy_loss=loss.policy, ratio=loss.ratio
+            )
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of a minibatch at which this learner met a number that is not finite."""
+        rollout = batch_of(Rollout, batch, self.device)
+        self.step(self.loss(self.network.record(rollout.observation), rollout), rollout)
 
     def minibatches(self, rollout: Rollout) -> Iterator[Rollout]:
         """Yield every row of the rollout once an epoch, shuffled anew each time."""

@@ -6,7 +6,7 @@ keeps it stable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -18,9 +18,10 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlhub_core import Actor, Collector, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.schedules import Linear, resolved, value, whole
+from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.rollouts import Steps, taken
@@ -127,24 +128,38 @@ class PQN:
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Regress the values of the actions taken on their returns, in several passes over shuffled minibatches."""
         config, step = self.config, self.steps
-        limit = value(config.max_grad_norm, step)
         losses, norms = [], []
         for _ in range(whole(config.epochs, step)):
             shuffled = self.rng.permutation(len(rollout.action))
             for chosen in np.array_split(shuffled, min(whole(config.minibatches, step), len(shuffled))):
-                action = rollout.action[chosen]
-                outputs = self.network.record(taken(rollout.observation, chosen))
-                error = outputs.gather(1, action[:, None])[:, 0] - rollout.returns[chosen]  # [n]
-                self.network.backward(
-                    torch.zeros_like(outputs).scatter_(1, action[:, None], error[:, None] / len(error))
-                )
-                norms.append(self.optimizer.step(value(config.learning_rate, step), limit))
-                losses.append(0.5 * error.square().mean())
+                observation = taken(rollout.observation, chosen)
+                loss, norm = self.update(Rollout(observation, rollout.action[chosen], rollout.returns[chosen]))
+                losses.append(loss)
+                norms.append(norm)
         return {
             "loss": torch.stack(losses).mean().item(),
             "gradient_norm": float(np.mean(norms)),
             "return_mean": rollout.returns.mean().item(),
         }
+
+    def update(self, batch: Rollout) -> tuple[Tensor, float]:
+        """Take one step of the optimiser; return the loss and the norm of its gradient."""
+        config, step, action = self.config, self.steps, batch.action[:, None]
+        outputs = self.network.record(batch.observation)
+        error = outputs.gather(1, action)[:, 0] - batch.returns  # [n]
+        self.network.backward(torch.zeros_like(outputs).scatter_(1, action, error[:, None] / len(error)))
+        loss = 0.5 * error.square().mean()
+        try:
+            finite("loss", loss.item())
+            return loss, self.optimizer.step(value(config.learning_rate, step), value(config.max_grad_norm, step))
+        except NonFiniteError as failure:
+            self.network.unrecord()
+            failure.batch = told(failure, self.network, batch, td_error=error.abs())
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of a minibatch at which this learner met a number that is not finite."""
+        self.update(batch_of(Rollout, batch, self.device))
 
     def actor(self, *, explore: bool = False) -> Actor:
         """Return the greedy policy, or an ε-greedy one that draws from a stream of its own."""

@@ -6,7 +6,7 @@ Williams, "Simple statistical gradient-following algorithms for connectionist re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlhub_core import Collector, Progress, Scheduled, Transition, option
+from rlhub_core import Collector, NonFiniteError, Progress, Scheduled, Transition, option
 from rlhub_core.protocol import Episode
 from rlhub_core.schedules import value, whole
 from rlhub_deep.actor_critic import explained_variance, normalized
+from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import Steps, taken
 from rlhub_deep.values import lambda_returns
@@ -123,8 +124,16 @@ class Reinforce(PolicyLearner):
             total += self.network.gradient
             parts.append(torch.stack(losses))
         self.network.gradient.copy_(total)
-        norm = self.optimizer.step(value(config.learning_rate, self.steps), value(config.max_grad_norm, self.steps))
         policy_loss, value_loss, entropy = torch.stack(parts).sum(0).tolist()
+        try:
+            finite("policy_loss", policy_loss)
+            finite("value_loss", value_loss)
+            norm = self.optimizer.step(value(config.learning_rate, self.steps), value(config.max_grad_norm, self.steps))
+        except NonFiniteError as error:
+            for _ in parts:
+                self.network.unrecord()
+            error.batch = told(error, self.network, batch, td_error=batch.advantage.abs())
+            raise
         metrics = {"policy_loss": policy_loss, "entropy": entropy, "gradient_norm": norm}
         metrics["return_mean"] = batch.returns.mean().item()
         if config.baseline:
@@ -135,6 +144,10 @@ class Reinforce(PolicyLearner):
             metrics["policy_improvement"] = policy_loss - after.policy.item()
             metrics["value_improvement"] = value_loss - after.value.item()
         return metrics
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the update of whole episodes at which this learner met a number that is not finite."""
+        self.learn(batch_of(Batch, batch, self.device))
 
     def losses(self, outputs: Tensor, batch: Batch, count: int) -> tuple[Losses, Tensor]:
         """Return −A log π(a|s), the baseline's (G − V(s))² and the entropy, and the weighted sum's gradient."""

@@ -7,6 +7,7 @@ et al., "Soft actor-critic: off-policy maximum entropy deep reinforcement learni
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rlhub_core import Scheduled, option
+from rlhub_core import NonFiniteError, Scheduled, option
 from rlhub_core.schedules import value
 from rlhub_deep.distributions import LOG_ROOT_2PI
 from rlhub_deep.network import Network, Optimizer
@@ -79,8 +80,9 @@ class SAC(OffPolicy):
         values = self.critic.record_actions({"action": action, "observation": observation})  # [N, 2]
         share, least = 1 / len(values), values.argmin(1, keepdim=True)
         slope = self.critic.action_gradient(torch.zeros_like(values).scatter_(1, least, -share))
-        norm = self.step_actor(squashed_gaussian_backward(outputs, normal, slope, coefficient * share))
         loss, entropy = (coefficient * log_prob - values.amin(1)).mean().item(), -log_prob.mean().item()
+        gradient = squashed_gaussian_backward(outputs, normal, slope, coefficient * share)
+        norm = self.step_actor(gradient, observation, loss, values)
         metrics = {"actor_loss": loss, "actor_gradient_norm": norm}
         metrics |= {"entropy": entropy, "entropy_coefficient": coefficient}
         if self.config.diagnostics:
@@ -96,7 +98,18 @@ class SAC(OffPolicy):
         """
         target = value(self.config.target_entropy, self.steps)
         self.log_coefficient.gradient.fill_(entropy - (-self.bounds.size if target is None else target))
-        self.coefficient_optimizer.step(value(self.config.learning_rate, self.steps), None)
+        try:
+            self.coefficient_optimizer.step(value(self.config.learning_rate, self.steps), None)
+        except NonFiniteError as error:
+            error.batch = {"part": "coefficient", "entropy": np.float64(entropy)}
+            raise
+
+    def update_again(self, batch: Mapping[str, Any]) -> None:
+        """Make the part of an update once more in which this learner met a number that is not finite."""
+        if batch["part"] == "coefficient":
+            self.improve_coefficient(float(batch["entropy"]))
+        else:
+            super().update_again(batch)
 
     @property
     def coefficient(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from stable_baselines3.common.save_util import recursive_setattr
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
-from rlhub_core import Actor, Collector, ConfigError, Progress, state
+from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, state
 from rlhub_sb3 import hindsight, saving
 from rlhub_sb3.actors import Explorer, Greedy
 from rlhub_sb3.callbacks import Guests
@@ -39,6 +40,7 @@ from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
 
 PAUSE_EVERY = 256  # env steps at least: a pause costs 0.2 ms, and a rollout may have only four steps
+REFUSED_DRAW = "but found invalid values"  # what torch says of a distribution of NaN
 REFUSALS = (AssertionError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)  # raised by SB3
 
 
@@ -120,9 +122,10 @@ class SB3Algorithm:
         self._attach(collector)
         pause = Pause(self._schedules, self.guests, collector.lap)
         while self.steps < until and not self.guests.stopped_by:
-            self._learn(pause, until)
+            self._learn_explained(pause, until)
             metrics = renamed(self._model.logger.name_to_value)
             self._model.logger.dump()  # it writes nothing and forgets everything
+            self._check_losses(metrics)
             yield Progress(self.steps, collector.episodes(), metrics)
 
     def actor(self, *, explore: bool = False) -> Actor:
@@ -297,7 +300,28 @@ class SB3Algorithm:
                 remaining = (until if over else self._total_steps) - self.steps
                 model.learn(remaining, callback=pause, log_interval=sys.maxsize, reset_num_timesteps=False)
 
+    def _learn_explained(self, pause: Pause, until: int) -> None:
+        try:
+            self._learn(pause, until)
+        except ValueError as error:  # torch refuses to draw from a distribution of NaN
+            networks = self._model.policy.named_parameters()
+            bad = [name for name, weights in networks if not bool(th.isfinite(weights).all())]
+            if not bad and REFUSED_DRAW not in str(error):
+                raise
+            what = f"the weights {bad[0]} are not finite" if bad else "what its policy's network gives is not finite"
+            raise NonFiniteError(what, found=_metrics_of(self._model)) from error
+
+    def _check_losses(self, metrics: Mapping[str, float]) -> None:
+        """Raise NonFiniteError where SB3 has logged a loss that is no finite number; other means may be of nothing."""
+        for name, number in metrics.items():
+            if name.endswith("loss") and not math.isfinite(number):
+                raise NonFiniteError(f"{name} is {number:g}", found=metrics)
+
     def _read_replay(self) -> None:
         if self._replay_folder is not None:
             self._saved_replay.load(self._replay_folder, self._model.replay_buffer, self.steps)  # type: ignore[attr-defined]
             self._replay_folder = None
+
+
+def _metrics_of(model: BaseAlgorithm) -> dict[str, float]:
+    return renamed(model.logger.name_to_value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlhub_core import Actor, Collector, ConfigError, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.actors import ACTION_VALUES, with_values
 from rlhub_core.schedules import Linear, resolved, value
 from rlhub_tabular.table import Floats, Ints, epsilon_greedy, said
@@ -48,6 +49,7 @@ class Learner:
     """Plays, and learns the values of actions from every step; what is learnt is `learn`'s."""
 
     Config: ClassVar[type[Any]] = LearnerConfig
+    may_be_infinite: ClassVar[tuple[str, ...]] = ("learner/q",)  # -inf where an action is impossible
     kept: ClassVar[tuple[str, ...]]  # attributes that, with steps and generator, are all that `save` writes
 
     def __init__(self, action_space: Discrete, config: Any, seed: int, total_steps: int) -> None:
@@ -76,6 +78,9 @@ class Learner:
             self.remember(step, state, collector)
             metrics = self.learn(step, collector)
             self.steps = collector.steps
+            for name, number in metrics.items():  # the mean of errors
+                if not math.isfinite(number):
+                    raise NonFiniteError(f"{name} is {number:g}", found=metrics)
             yield Progress(self.steps, collector.episodes(), metrics)
 
     # what the algorithms do

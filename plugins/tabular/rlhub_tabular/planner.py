@@ -38,6 +38,7 @@ class Planner:
     """
 
     Config: ClassVar[type[PlannerConfig]] = PlannerConfig
+    may_be_infinite: ClassVar[tuple[str, ...]] = ("planner/q_values",)  # -inf where an action is impossible
     name: ClassVar[str]  # of the algorithm
 
     def __init__(
