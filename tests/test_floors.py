@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch"),
+        *("sum_tree", "replay", "stopwatch", "discovery", "offers", "threads"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -33,6 +33,8 @@ SAME_FLOOR = {  # who may look at a neighbour
     "normalization": {"state", "config"},
     "config": set(),
     "replay": {"memory", "sum_tree"},
+    "discovery": {"hookspecs"},
+    "offers": {"hookspecs"},
     "evaluation": {"envs"},
     "envs": {"hub"},
     "records": set(),
