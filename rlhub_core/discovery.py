@@ -73,7 +73,10 @@ def _plugins(copies: list[Distribution]) -> Iterator[Plugin]:
     shadowed = tuple(f"{_identity(other)[1]} in {_place(other)}" for other in others if _place(other) != _place(first))
     for point in points:
         try:
-            name, version = str(first.metadata["Name"] or name), str(first.metadata["Version"] or version)
+            metadata = first.metadata
+            if not metadata["Name"] or not metadata["Version"]:
+                raise LookupError("METADATA with a name and a version")
+            name, version = metadata["Name"], metadata["Version"]
             requires = tuple(first.requires or ())
         except Exception as error:
             yield _unreadable(point.name, name, version, error)

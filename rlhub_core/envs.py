@@ -150,9 +150,7 @@ class EnvironmentSource:
         if vectorization_mode == "vector_entry_point":
             options = self._options(render_mode)
             vec: Vec = self._checked(
-                lambda: gymnasium.make_vec(
-                    self._spec("vector_entry_point"), num_envs, "vector_entry_point", **options
-                ),
+                lambda: gymnasium.make_vec(self._spec("vector_entry_point"), num_envs, "vector_entry_point", **options),
                 options,
             )
             return vec

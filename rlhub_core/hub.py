@@ -21,7 +21,7 @@ from rlhub_core.discovery import Plugin as Plugin
 from rlhub_core.discovery import discover as installed
 from rlhub_core.errors import NotFoundError, PluginError, did_you_mean, listed
 from rlhub_core.offers import KINDS as KINDS
-from rlhub_core.offers import ask, check_target
+from rlhub_core.offers import ask, target_fault
 from rlhub_core.specs import load_target
 
 
@@ -120,7 +120,6 @@ class Hub:
         try:
             with _apart() as said:
                 target = load_target(entry_point)
-            check_target(kind, full, target)
         except PluginError:  # it knows its own cause and cure
             raise
         except KeyboardInterrupt as interrupt:
@@ -135,6 +134,9 @@ class Hub:
             ) from error
         if said:
             sys.stderr.write("".join(said))
+        fault = target_fault(kind, target)
+        if fault:
+            raise PluginError(f"{full} of plugin {plugin.name!r} {fault}. Report it to the authors of {plugin}.")
         return target
 
     def provider(self, name: str) -> Plugin | None:
@@ -197,9 +199,7 @@ class Hub:
 
     def _object(self, plugin: Plugin, error: BaseException | None = None) -> None:
         if self._strict and plugin.error:
-            raise PluginError(
-                f"Plugin {plugin.name!r} ({plugin}): {plugin.error} (RLHUB_STRICT is set.)"
-            ) from error
+            raise PluginError(f"Plugin {plugin.name!r} ({plugin}): {plugin.error} (RLHUB_STRICT is set.)") from error
 
 
 @cache

@@ -55,17 +55,16 @@ def ask(name: str, module: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_target(kind: str, name: str, target: Any) -> None:
-    """Raise PluginError where what a name leads to cannot be what it is said to be."""
+def target_fault(kind: str, target: Any) -> str:
+    """Return why what a name leads to cannot be what it is said to be, or nothing."""
     if not callable(target):
-        raise PluginError(f"{name} names {_told(target)}, which cannot be called")
+        return f"names {_told(target)}, which cannot be called"
     if kind != "algorithm":
-        return
+        return ""
     if not isinstance(target, type):
-        raise PluginError(f"{name} names {_told(target)}, which is no class of algorithms")
+        return f"names {_told(target)}, which is no class of algorithms"
     lacking = [part for part in ("Config", "train", "actor", "save", "load") if not hasattr(target, part)]
-    if lacking:
-        raise PluginError(f"{name} names {target.__qualname__}, which is no algorithm: it lacks {listed(lacking)}")
+    return f"names {target.__qualname__}, which is no algorithm: it lacks {listed(lacking)}" if lacking else ""
 
 
 def _checked(name: str, kind: str, hooks: Iterable[Callable[[], Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ FLOORS = [
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "replay", "stopwatch", "discovery", "offers", "threads"),
     },
-    {"hub", "envs", "evaluation"},
+    {"hub", "envs", "evaluation", "rehearsal"},
     {
         *("experiment", "records", "provenance", "callbacks", "displays", "progress", "plugin", "parts", "run"),
         *("loop", "training"),
@@ -37,6 +37,7 @@ SAME_FLOOR = {  # who may look at a neighbour
     "offers": {"hookspecs"},
     "evaluation": {"envs"},
     "envs": {"hub"},
+    "rehearsal": {"hub"},
     "records": set(),
     "callbacks": set(),
     "displays": set(),
