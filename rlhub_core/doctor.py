@@ -18,6 +18,7 @@ from rlhub_core.errors import MissingExtraError, listed
 from rlhub_core.hub import KINDS, Hub, Plugin
 from rlhub_core.rehearsal import Outcome, rehearse
 from rlhub_core.specs import load_target
+from rlhub_core.threads import usable_cpus
 
 HEAVY = ("torch", "tensorflow", "jax", "stable_baselines3", "ray", "ale_py", "matplotlib", "pygame", "cv2")
 
@@ -58,8 +59,7 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
 def _ground() -> Iterator[Finding]:
     packages = ("rlhub-core", "gymnasium", "numpy")
     yield Finding("good", f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
-    yield Finding("good", f"{cores} CPU cores are usable")
+    yield Finding("good", f"{usable_cpus()} CPU cores are usable")
     missing = [name for name, module in (("matplotlib", "matplotlib"), ("Pillow", "PIL")) if not _installed(module)]
     if missing:
         yield Finding("note", f"no plots or recordings: {listed(missing)} missing", "pip install 'rlhub-core[media]'")

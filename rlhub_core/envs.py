@@ -15,7 +15,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
-from rlhub_core import config
+from rlhub_core import config, threads
 from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
@@ -159,7 +159,7 @@ class EnvironmentSource:
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
             )
         kind = SideBySide if vectorization_mode == "sync" else AsyncVectorEnv
-        makers = [lambda: self.make(render_mode)] * num_envs
+        makers = [threads.alone(lambda: self.make(render_mode))] * num_envs
         return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
 
     def _options(self, render_mode: str | None) -> dict[str, Any]:

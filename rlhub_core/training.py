@@ -21,6 +21,7 @@ from rlhub_core.hub import Hub, default_hub
 from rlhub_core.loop import drive, only_writer
 from rlhub_core.parts import Parts, find_algorithm, find_parts, imported, make_callbacks, presets, with_live_values
 from rlhub_core.run import Run
+from rlhub_core.threads import settled
 
 PROVENANCE = "provenance.json"
 MOST_SWEEPS = 1_000_000  # of an algorithm that plans, which ends by itself
@@ -45,6 +46,7 @@ def train(
     log_every: int | None = None,
     folder: str | Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
     progress: bool | None = None,
     hub: Hub | None = None,
 ) -> Run:
@@ -71,6 +73,8 @@ def train(
         log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, but 100 to 10,000).
         folder: of the run; by default a new one under `runs/`.
         device: "auto", "cpu", "cuda", …
+        threads: that torch, BLAS and native environments compute with (default: as many as CPUs may be used, or as
+            OMP_NUM_THREADS says); a resumed run keeps its number, because results depend on it.
         progress: show a progress bar (default: on a terminal, and in a notebook).
         hub: where names are looked up.
 
@@ -119,6 +123,7 @@ def train(
         preset=preset,
         callbacks=written,
         device=device,
+        threads=threads,
         **settings,
     )
     return start(experiment, Parts(source, maker, made, hub), folder, progress)
@@ -126,7 +131,7 @@ def train(
 
 def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None, progress: bool | None = None) -> Run:
     """Start a run of an experiment whose parts are at hand, and train it to its end."""
-    with _new_run(experiment, parts, folder) as run:
+    with settled(experiment.threads), _new_run(experiment, parts, folder) as run:
         return drive(run, progress)
 
 
@@ -139,7 +144,7 @@ def adopt(experiment: Experiment, parts: Parts, folder: str | Path | None, becom
         folder: of the run; by default a new one under `runs/`.
         become: makes the algorithm of the new run what it learned elsewhere.
     """
-    with _new_run(experiment, parts, folder) as run:
+    with settled(experiment.threads), _new_run(experiment, parts, folder) as run:
         try:
             become(run)
             if run.collector is not None:
@@ -171,7 +176,7 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         if (folder / FILE).exists():
             raise RunError(f"{folder} holds another run by now. Choose another folder.")
         run.experiment.write(folder)
-        (folder / PROVENANCE).write_text(json.dumps(run.provenance, indent=1))
+        (folder / PROVENANCE).write_text(json.dumps(run.provenance | {"memory": run.memory}, indent=1))
         try:
             yield run
         except BaseException as error:
@@ -224,13 +229,14 @@ def resume(
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
-        run.restore(newest, manifest)
-        if steps is not None:
-            run.experiment.write(folder)
-        if run.restored == "warm":
-            print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
-        return drive(run, progress)
+        with settled(experiment.threads or manifest["provenance"].get("torch_threads")):
+            run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
+            run.restore(newest, manifest)
+            if steps is not None:
+                run.experiment.write(folder)
+            if run.restored == "warm":
+                print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
+            return drive(run, progress)
 
 
 def load(

@@ -293,7 +293,7 @@ def test_an_adapter_that_fails_when_it_looks_is_named() -> None:
     with pytest.raises(
         rlhub_core.EnvironmentContractError, match=r"odd/robot failed when it looked at it: KeyError: 7"
     ):
-        rlhub_core.adapt(object(), hub=adapters(lambda thing: bool({}[7])))
+        rlhub_core.adapt(object(), hub=adapters(lambda thing: bool({1: 2}[7])))
 
 
 def test_an_adapter_that_takes_its_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
