@@ -28,7 +28,7 @@ def provenance(distributions: list[str], environment_facts: dict[str, Any]) -> d
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "usable_cpus": usable_cpus(),
-        "threads": in_force(),
+        "environment_threads": in_force(),
         "torch_threads": torch.get_num_threads() if torch is not None else None,
         "environment": environment_facts,
         "git_commit": _git_commit(),

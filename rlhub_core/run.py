@@ -213,7 +213,7 @@ class Run:
 
         An algorithm that does not say is not counted, and not refused.
         """
-        tell = getattr(self.algorithm, "memory", None)
+        tell = getattr(self.algorithm, "memory_needed", None)
         held = list(tell(self.experiment.num_envs)) if callable(tell) else []
         try:
             memory.check_run(held, f"{self.experiment.algorithm} on {self.environment.name}")

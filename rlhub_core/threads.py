@@ -18,7 +18,7 @@ from typing import Any
 from rlhub_core.errors import ConfigError
 
 BY_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a user's word, read at import
-_in_force: list[int] = []  # of the runs in this process, the innermost last
+_in_force: list[int] = []  # for environments of the runs in this process, the innermost last
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -28,29 +28,31 @@ def usable_cpus(root: Path = Path("/")) -> int:
 
 
 def in_force() -> int:
-    """Return how many threads the run that is going on computes with; without one, the CPUs that may be used."""
+    """Return how many threads native environments may have: as the run that is on asks, else the usable CPUs."""
     return _in_force[-1] if _in_force else usable_cpus()
 
 
 @contextlib.contextmanager
-def settled(asked: int | None) -> Iterator[int]:
+def settled(asked: int | None, kept: int | None = None) -> Iterator[int]:
     """Have a run compute with so many threads, and yield how many; afterwards everything is as it was.
 
     Args:
-        asked: what the user or a run's checkpoint says. None: what torch takes by itself or was set to before, but
-            no more than the CPUs that may be used; where a variable such as OMP_NUM_THREADS is set, it counts alone.
+        asked: what the user says. None: what torch takes by itself or was set to before, but no more than the CPUs
+            that may be used; where a variable such as OMP_NUM_THREADS is set, it counts alone.
+        kept: what a run that goes on computed with until now; native environments need not have it, their results do
+            not depend on it.
     """
     torch: Any = sys.modules.get("torch")  # never imported from here
     before = torch.get_num_threads() if torch is not None else usable_cpus()
     told = any(os.environ.get(name) for name in BY_ENVIRONMENT)
-    count = asked or (before if told else min(before, usable_cpus()))
-    _in_force.append(count)
+    count = asked or kept or (before if told else min(before, usable_cpus()))
+    _in_force.append(asked or usable_cpus())
     try:
         with contextlib.ExitStack() as ending:
             if torch is not None and count != before:
                 torch.set_num_threads(count)
                 ending.callback(torch.set_num_threads, before)
-            if asked or not told:
+            if asked or kept or not told:
                 ending.enter_context(_blas(count))
             yield count
     finally:

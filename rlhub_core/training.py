@@ -229,7 +229,7 @@ def resume(
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        with settled(experiment.threads or manifest["provenance"].get("torch_threads")):
+        with settled(experiment.threads, manifest["provenance"].get("torch_threads")):
             run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
             run.restore(newest, manifest)
             if steps is not None:

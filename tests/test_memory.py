@@ -82,7 +82,7 @@ def test_workers_that_do_not_fit_are_never_started(tmp_path: Path, monkeypatch: 
             "toy/random",
             "toy/Corridor-v0",
             steps=9,
-            num_envs=100,
+            num_envs=1_000,
             vectorization_mode="async",
             folder=tmp_path / "run",
             progress=False,

@@ -65,7 +65,7 @@ class ActorCritic(PolicyLearner):
         """Improve policy and value; return what was measured."""
         raise NotImplementedError
 
-    def memory(self, num_envs: int) -> Iterable[Held]:
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
         """Yield what a run will hold: a rollout is noted step by step, then joined to one batch."""
         steps = num_envs * whole(self.config.rollout_length, self.steps)
         space = self.observation_space

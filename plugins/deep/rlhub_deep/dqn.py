@@ -343,7 +343,7 @@ class DQN:
             replay.restore(state.load(folder, "replay"))
             self.replay, self._unread = replay, None
 
-    def memory(self, num_envs: int) -> Iterable[Held]:
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
         """Yield what a run will hold."""
         config = self.config
         size = bytes_needed(

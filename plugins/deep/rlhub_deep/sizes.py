@@ -12,7 +12,7 @@ from rlhub_core.memory import Held
 from rlhub_deep.modules import has_images
 from rlhub_deep.network import Network
 
-UNFOLDED = 10  # of a batch of images: its unfolded patches and activations, in numbers for each pixel (measured)
+UNFOLDED = 6  # of a batch of images: its unfolded patches and activations, in numbers for each pixel (measured)
 
 
 def learning(networks: Iterable[Network], space: Space[Any], batch: int, setting: str = "batch_size") -> Iterator[Held]:

@@ -148,7 +148,7 @@ class SB3Algorithm:
         spaces = self._spaces[0], copy.deepcopy(self._spaces[1])
         return without_env(plain_model(self._model, settings, CollectorVecEnv(num_envs, *spaces)))
 
-    def memory(self, num_envs: int) -> Iterable[Held]:
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
         """Yield what a run will hold, as large as SB3's own buffers say that they are."""
         buffer = getattr(self._model, "replay_buffer", None)
         if buffer is not None:
