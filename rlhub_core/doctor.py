@@ -48,7 +48,10 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
     fatal = {outcome.target or outcome.plugin for outcome in rehearsed if outcome.fate}
     for outcome in rehearsed:
         yield from _rehearsed(outcome, hub.discovered()[outcome.plugin])
-    sound = [name for name in hub.discovered() if name not in fatal]
+    tried = {outcome.plugin for outcome in rehearsed}
+    for name in hub.discovered().keys() - tried:  # what was not survived elsewhere is not risked here
+        yield Finding("wrong", f"plugin {name!r} could not be tried in another process", "run rlhub doctor again")
+    sound = [name for name in hub.discovered() if name in tried and name not in fatal]
     yield from _plugins(hub, sound)
     if deep:
         yield from _targets(hub, sound, fatal)

@@ -26,6 +26,7 @@ from rlhub_core.hub import KINDS, Hub
 from rlhub_core.specs import load_target
 
 PATIENCE = 60.0  # seconds for one import
+START = 120.0  # seconds until the other process is ready: a busy machine is no fault of a plugin
 PLAY = "import sys; from rlhub_core.rehearsal import play; play(*sys.argv[1:])"
 
 
@@ -57,6 +58,8 @@ def rehearse(names: Sequence[str], *, deep: bool = False) -> Iterator[Outcome]:
             elif "changed" in said and current is not None:
                 yield Outcome(*current, "", tuple(said["changed"]))
                 current = None
+            elif "ready" in said:
+                continue
             elif current is not None:
                 yield Outcome(*current, said["fate"], ())
                 fatal += [] if current[1] else [current[0]]
@@ -75,6 +78,7 @@ def play(plan: str, descriptor: str) -> None:
     hub, begun = Hub(strict=False), {tuple(item) for item in asked["begun"]}
     names = [name for name in asked["names"] if name in hub.discovered() and name not in asked["fatal"]]
     with os.fdopen(int(descriptor), "w") as line:
+        print(json.dumps({"ready": True}), file=line, flush=True)
 
         def perform(item: tuple[str, str], act: Callable[[], Any]) -> None:
             if item in begun:
@@ -116,14 +120,15 @@ def _said(plan: str) -> Iterator[dict[str, Any]]:
         stderr=subprocess.DEVNULL,
     )
     os.close(writing)
-    rest, late = b"", False
+    rest, late, patience = b"", False, START
     try:
         while not late:
-            late = not select.select([reading], [], [], PATIENCE)[0]
+            late = not select.select([reading], [], [], patience)[0]
             chunk = b"" if late else os.read(reading, 1 << 16)
             if not chunk:
                 break
             *lines, rest = (rest + chunk).split(b"\n")
+            patience = PATIENCE
             yield from map(json.loads, lines)
     finally:
         os.close(reading)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 
 import rlhub_core as rlhub
@@ -34,7 +35,7 @@ def test_an_estimate_is_kept_and_refuses_what_does_not_fit(
 
 def test_a_rollout_of_pictures_counts_every_environment(tmp_path: Path) -> None:
     class Pictures(gymnasium.Env[Any, Any]):
-        observation_space = gymnasium.spaces.Box(0, 255, (4, 40, 40), "uint8")
+        observation_space = gymnasium.spaces.Box(0, 255, (4, 40, 40), np.uint8)
         action_space = gymnasium.spaces.Discrete(2)
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
