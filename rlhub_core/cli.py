@@ -113,6 +113,7 @@ def train(
     ] = None,
     log_every: Annotated[Any, count("Env steps between two lines of metrics.jsonl.", "--log-every")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, …")] = None,
+    threads: Annotated[Any, count("Threads to compute with. Default: one a CPU that may be used.", "--threads")] = None,
     vectorization_mode: Annotated[
         str | None, typer.Option(metavar="MODE", help="sync, async or vector_entry_point.")
     ] = None,
@@ -143,6 +144,7 @@ def train(
         "normalize": normalize,
         "log_every": log_every,
         "vectorization_mode": vectorization_mode,
+        "threads": threads,
     }
     if algorithm.endswith(".toml"):
         own = {str(environment): environment, "hyper-parameters": settings}

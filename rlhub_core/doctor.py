@@ -6,20 +6,24 @@ import importlib.util
 import os
 import platform
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from rlhub_core.discovery import discover
 from rlhub_core.errors import MissingExtraError, listed
-from rlhub_core.hookspecs import GROUP
 from rlhub_core.hub import KINDS, Hub, Plugin
+from rlhub_core.rehearsal import Outcome, rehearse
 from rlhub_core.specs import load_target
+from rlhub_core.threads import usable_cpus
 
 HEAVY = ("torch", "tensorflow", "jax", "stable_baselines3", "ray", "ale_py", "matplotlib", "pygame", "cv2")
+
+
+SLOW = 1.0  # seconds that a plugin may take merely to be listed
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,19 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
         deep: import every target on offer as well, frameworks included.
     """
     yield from _ground()
-    points = list(entry_points(group=GROUP))
-    yield from _metadata(points)
+    yield from _metadata(discover())
     hub = Hub(strict=False)
-    yield from _plugins(hub)
+    rehearsed = list(rehearse(list(hub.discovered()), deep=deep))
+    fatal = {outcome.target or outcome.plugin for outcome in rehearsed if outcome.fate}
+    for outcome in rehearsed:
+        yield from _rehearsed(outcome, hub.discovered()[outcome.plugin])
+    tried = {outcome.plugin for outcome in rehearsed}
+    for name in hub.discovered().keys() - tried:  # what was not survived elsewhere is not risked here
+        yield Finding("wrong", f"plugin {name!r} could not be tried in another process", "run rlhub doctor again")
+    sound = [name for name in hub.discovered() if name in tried and name not in fatal]
+    yield from _plugins(hub, sound)
     if deep:
-        yield from _targets(hub)
+        yield from _targets(hub, sound, fatal)
     if _installed("torch"):
         yield _torch()
 
@@ -51,8 +62,7 @@ def examine(*, deep: bool = False) -> Iterator[Finding]:
 def _ground() -> Iterator[Finding]:
     packages = ("rlhub-core", "gymnasium", "numpy")
     yield Finding("good", f"Python {platform.python_version()}, " + ", ".join(f"{p} {version(p)}" for p in packages))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not on macOS
-    yield Finding("good", f"{cores} CPU cores are usable")
+    yield Finding("good", f"{usable_cpus()} CPU cores are usable")
     missing = [name for name, module in (("matplotlib", "matplotlib"), ("Pillow", "PIL")) if not _installed(module)]
     if missing:
         yield Finding("note", f"no plots or recordings: {listed(missing)} missing", "pip install 'rlhub-core[media]'")
@@ -70,11 +80,11 @@ def _torch() -> Finding:
     return Finding("good", f"torch {version('torch')}, {set_to}")
 
 
-def _metadata(points: list[EntryPoint]) -> Iterator[Finding]:
+def _metadata(plugins: list[Plugin]) -> Iterator[Finding]:
     """Judge by metadata alone, which nothing broken can prevent."""
     owners: dict[str, set[str]] = {}
-    for point in points:
-        owners.setdefault(point.name, set()).add(point.dist.name if point.dist else "?")
+    for plugin in plugins:
+        owners.setdefault(plugin.name, set()).add(plugin.distribution)
     for name, distributions in sorted(owners.items()):
         if len(distributions) > 1:
             rivals = sorted(distributions)
@@ -83,9 +93,11 @@ def _metadata(points: list[EntryPoint]) -> Iterator[Finding]:
                 f"plugin {name!r} is claimed by {' and '.join(rivals)}",
                 f"pip uninstall {rivals[-1]}, or the other",
             )
-    requirements = {
-        (point.dist.name, text) for point in points if point.dist is not None for text in point.dist.requires or ()
-    }
+    for plugin in plugins:
+        for copy in plugin.shadowed:
+            text = f"{plugin} is used; another copy is installed, {copy}"
+            yield Finding("note", text, f"pip uninstall {plugin.distribution} until it is gone, then install it once")
+    requirements = {(plugin.distribution, text) for plugin in plugins for text in plugin.requires}
     for distribution, text in sorted(requirements):
         problem = _unmet(text)
         if problem:
@@ -107,18 +119,38 @@ def _unmet(text: str) -> str:
     return "" if requirement.specifier.contains(have, prereleases=True) else f"{requirement.name} {have} is installed"
 
 
-def _plugins(hub: Hub) -> Iterator[Finding]:
-    for name in hub.discovered():
-        before, begun = set(sys.modules), time.perf_counter()
+def _rehearsed(outcome: Outcome, plugin: Plugin) -> Iterator[Finding]:
+    """Tell what a plugin does to the process that imports it."""
+    what = f"{outcome.target} of plugin" if outcome.target else "plugin"
+    if outcome.fate:
+        cure = f"pip install --upgrade {plugin.distribution}, or leave it out: RLHUB_DISABLE={plugin.name}"
+        yield Finding("wrong", f"{what} {plugin.name!r} ({plugin}) {outcome.fate} that imports it", cure)
+    if outcome.changed and not outcome.target:
+        text = f"{what} {plugin.name!r} ({plugin}) changes {listed(outcome.changed)} merely to be listed"
+        yield Finding("note", text, "its author should leave that to what is used")
+
+
+def _plugins(hub: Hub, names: Iterable[str]) -> Iterator[Finding]:
+    for name in names:
+        before = set(sys.modules)
         plugin = hub.plugin(name)
-        took = 1000 * (time.perf_counter() - begun)
         heavy = [module for module in HEAVY if module in sys.modules and module not in before]
         if plugin.error:
             if not _told_by_metadata(plugin):
                 cure = f"pip install --upgrade {plugin.distribution}; if that does not help: rlhub plugins --traceback"
                 yield Finding("wrong", f"plugin {name!r} does not load: {plugin.error}", cure)
             continue
-        yield Finding("good", f"plugin {name!r} ({plugin}) loads in {took:.0f} ms and offers {counted(plugin)}")
+        yield Finding(
+            "good", f"plugin {name!r} ({plugin}) loads in {1000 * plugin.seconds:.0f} ms and offers {counted(plugin)}"
+        )
+        if plugin.printed:
+            text = f"plugin {name!r} ({plugin}) prints {_shortened(plugin.printed)} merely to be listed"
+            yield Finding("note", text, "its author should use logging")
+        if plugin.seconds > SLOW:
+            text = f"plugin {name!r} ({plugin}) takes {plugin.seconds:.1f} s merely to be listed"
+            yield Finding(
+                "note", text, f"its author should import on use; meanwhile RLHUB_DISABLE={name} leaves it out"
+            )
         if heavy:
             yield Finding(
                 "note",
@@ -129,16 +161,20 @@ def _plugins(hub: Hub) -> Iterator[Finding]:
 
 def _told_by_metadata(plugin: Plugin) -> bool:
     """Return whether the reason why a plugin is broken is among what `_metadata` finds."""
-    return "two distributions claim" in plugin.error or plugin.error.startswith("it needs ")
+    return "distributions claim the name" in plugin.error or plugin.error.startswith("it needs ")
 
 
-def _targets(hub: Hub) -> Iterator[Finding]:
+def _targets(hub: Hub, names: Iterable[str], fatal: Collection[str]) -> Iterator[Finding]:
     """Import every target of every plugin that loads; an extra that is left out is no fault."""
-    for name, plugin in hub.plugins().items():
+    for name in names:
+        plugin = hub.plugin(name)
         loaded, failed = 0, False
         lacking: dict[tuple[str, str], list[str]] = {}  # what is wrong, its cure -> names
         for kind in KINDS:
             for full, spec in (plugin.offers or {})[kind].items():
+                if full in fatal:
+                    failed = True
+                    continue
                 error = _unloadable(spec)
                 if error is None:
                     loaded += 1
@@ -170,6 +206,11 @@ def counted(plugin: Plugin) -> str:
     """Return how many things a plugin offers, "1 environment, 3 algorithms"."""
     sizes = {kind: len(offers) for kind, offers in (plugin.offers or {}).items() if offers}
     return ", ".join(f"{size} {kind}{'s' * (size != 1)}" for kind, size in sizes.items()) or "nothing"
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 60 else f"{line[:59]}…")
 
 
 def _installed(module: str) -> bool:

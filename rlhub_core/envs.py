@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from time import perf_counter
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
-from rlhub_core import config
+from rlhub_core import config, threads
 from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
@@ -29,6 +31,7 @@ from rlhub_core.specs import AdapterSpec
 Env = gymnasium.Env[Any, Any]
 Vec = VectorEnv[Any, Any, Any]
 Wrapper = str | Callable[[Env], Env]
+SLOW = 1.0  # seconds that an adapter may look at an object before it is warned of
 
 # Ids that are in Gymnasium's registry only since making a plugin's environment has imported what registers them: what
 # a bare id means is not to depend on what was made before.
@@ -107,7 +110,7 @@ class EnvironmentSource:
         """
         options = self._options(render_mode)
         if isinstance(self.origin, str):
-            made = self._checked(lambda: gymnasium.make(self._spec(), **options), options)
+            made = self._checked(lambda: gymnasium.make(self._spec("entry_point"), **options), options)
         elif self.is_instance:
             made = self.origin
         else:
@@ -148,7 +151,8 @@ class EnvironmentSource:
         if vectorization_mode == "vector_entry_point":
             options = self._options(render_mode)
             vec: Vec = self._checked(
-                lambda: gymnasium.make_vec(self._spec(), num_envs, "vector_entry_point", **options), options
+                lambda: gymnasium.make_vec(self._spec("vector_entry_point"), num_envs, "vector_entry_point", **options),
+                options,
             )
             return vec
         if vectorization_mode not in ("sync", "async"):
@@ -156,7 +160,7 @@ class EnvironmentSource:
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
             )
         kind = SideBySide if vectorization_mode == "sync" else AsyncVectorEnv
-        makers = [lambda: self.make(render_mode)] * num_envs
+        makers = [threads.alone(lambda: self.make(render_mode))] * num_envs
         return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
 
     def _options(self, render_mode: str | None) -> dict[str, Any]:
@@ -170,9 +174,12 @@ class EnvironmentSource:
         plugin = self.hub.provider(self.origin)
         return plugin is not None
 
-    def _spec(self) -> EnvSpec:
+    def _spec(self, needed: str = "") -> EnvSpec:
+        """Return the specification; of a plugin's environment, what is `needed` of it is imported, or PluginError."""
         if self._offered():
             spec: EnvSpec = self.hub.find("environment", self.origin)
+            if needed:
+                self.hub.target("environment", spec, needed)
             return spec
         module, _, name = self.origin.rpartition(":")
         try:
@@ -318,10 +325,23 @@ def _what_it_lacks(adapters: Mapping[str, AdapterSpec], thing: Any) -> str:
     if not adapters:
         return "No adapter is installed. For environments of older libraries: pip install rlhub-legacy."
     lacking = {name: _lacked(spec.lacks, thing) for name, spec in adapters.items() if spec.lacks is not None}
-    others = [name for name in adapters if name not in lacking]
+    failed = {name: fault for name, spec in adapters.items() if (fault := _fault_of(spec, thing))}
+    others = [name for name in adapters if name not in lacking and name not in failed]
     said = [f"{name} looked for {lacked}" for name, lacked in lacking.items()]
     said += [f"there is also {listed(others)}"] if others else []
-    return f"Not found in it: {'; '.join(said)}." if lacking else f"Adapters: {listed(others)}."
+    broken = "".join(f" {name} failed when it looked at it: {fault}." for name, fault in failed.items())
+    return (f"Not found in it: {'; '.join(said)}." if lacking else f"Adapters: {listed(others)}.") + broken
+
+
+def _fault_of(spec: AdapterSpec, thing: Any) -> str:
+    """Return what an adapter raises that does not say what it looks for, as one line, or nothing."""
+    if spec.lacks is not None:
+        return ""
+    try:
+        spec.matches(thing)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
 
 
 def _lacked(lacks: Callable[[object], Sequence[str]], thing: Any) -> str:
@@ -348,11 +368,20 @@ def adapters_of(hub: Hub, makes: str) -> dict[str, AdapterSpec]:
 
 
 def matches(spec: AdapterSpec, thing: Any) -> bool:
-    """Return whether an adapter recognises a foreign object."""
+    """Return whether an adapter recognises a foreign object; warn of one that takes its time."""
+    begun = perf_counter()
     try:
         return bool(spec.matches(thing))
     except Exception:  # a foreign object may raise whatever it likes when it is looked at
         return False
+    finally:
+        took = perf_counter() - begun
+        if took > SLOW:
+            warnings.warn(
+                f"The adapter {spec.name} took {took:.1f} s to look at a {type(thing).__qualname__}; `matches` is to "
+                "be cheap. RLHUB_DISABLE leaves its plugin out.",
+                stacklevel=3,
+            )
 
 
 def check_positive(name: str, number: Any) -> None:

@@ -12,6 +12,7 @@ from rlhub_core import artefacts, config
 from rlhub_core.errors import ConfigError, RunError, listed
 from rlhub_core.normalization import Normalize
 from rlhub_core.storage import replace
+from rlhub_core.threads import check_count
 
 FILE = "experiment.toml"
 
@@ -37,6 +38,7 @@ class Experiment:
     callbacks: tuple[str, ...] = ()
     log_every: int = 1_000  # env steps
     device: str = "auto"
+    threads: int | None = None  # that it computes with; None: as many as CPUs may be used
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_envs", "log_every", "reseed_every"):
@@ -45,6 +47,7 @@ class Experiment:
                 raise ConfigError(f"{name} must be a positive integer, not {number!r}.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed must be an integer from 0 on, not {self.seed!r}.")
+        check_count(self.threads)
         if self.reward_clip is not None and not self.reward_clip > 0:
             raise ConfigError(f"reward_clip must be a positive number, not {self.reward_clip!r}.")
         object.__setattr__(self, "normalize", Normalize.of(self.normalize))  # which may be given as a text

@@ -8,53 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from time import perf_counter
 from typing import Any
 
-import pluggy
-from gymnasium.envs.registration import EnvSpec
-
-from rlhub_core import hookspecs
+from rlhub_core.discovery import Plugin as Plugin
+from rlhub_core.discovery import discover as installed
 from rlhub_core.errors import NotFoundError, PluginError, did_you_mean, listed
-from rlhub_core.specs import AdapterSpec, AlgorithmSpec, CallbackSpec, CommandSpec, WrapperSpec, load_target
-
-Offer = EnvSpec | AdapterSpec | WrapperSpec | AlgorithmSpec | CallbackSpec | CommandSpec
-
-KINDS: dict[str, tuple[str, type[Any]]] = {  # kind -> hook, what it yields
-    "environment": ("rlhub_environments", EnvSpec),
-    "algorithm": ("rlhub_algorithms", AlgorithmSpec),
-    "callback": ("rlhub_callbacks", CallbackSpec),
-    "wrapper": ("rlhub_wrappers", WrapperSpec),
-    "adapter": ("rlhub_adapters", AdapterSpec),
-    "command": ("rlhub_commands", CommandSpec),
-}
-
-
-@dataclass
-class Plugin:
-    """One installed plugin: where it comes from, and what became of it."""
-
-    name: str  # the namespace of everything it offers
-    load: Callable[[], Any] = field(repr=False)
-    distribution: str = ""  # "rlhub-deep"
-    version: str = ""
-    requires: tuple[str, ...] = ()  # requirements of its distribution
-    error: str = ""  # one line; empty while nothing is wrong
-    traceback: str = field(default="", repr=False)
-    offers: dict[str, dict[str, Any]] | None = field(default=None, repr=False)  # kind -> name -> spec, once loaded
-
-    @property
-    def status(self) -> str:
-        """One of "broken", "loaded" and "not loaded"."""
-        return "broken" if self.error else "not loaded" if self.offers is None else "loaded"
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}".strip() or self.name
+from rlhub_core.offers import KINDS as KINDS
+from rlhub_core.offers import ask, target_fault
+from rlhub_core.specs import load_target
 
 
 class Hub:
@@ -70,15 +38,17 @@ class Hub:
         self, plugins: Mapping[str, Any] | None = None, *, discover: bool = True, strict: bool | None = None
     ) -> None:
         self._strict = os.environ.get("RLHUB_STRICT", "") not in ("", "0") if strict is None else strict
-        found = _discover() if discover else []
+        self._disabled = _disabled() if discover else set()
+        found = installed(self._disabled) if discover else []
         found += [Plugin(name, partial(_itself, module)) for name, module in (plugins or {}).items()]
-        self._plugins: dict[str, Plugin] = {}
-        self._loading = threading.RLock()
+        claims: dict[str, list[Plugin]] = {}
         for plugin in found:
-            if plugin.name in self._plugins:
-                self._refuse_both(self._plugins[plugin.name], plugin)
-            else:
-                self._plugins[plugin.name] = plugin
+            claims.setdefault(plugin.name, []).append(plugin)
+        self._plugins = {name: claimants[0] for name, claimants in claims.items()}
+        self._loading = threading.RLock()
+        for claimants in claims.values():
+            if len(claimants) > 1:
+                self._refuse_all(claimants)
 
     def discovered(self) -> dict[str, Plugin]:
         """Return every plugin by name, as it is: those that nothing has asked for yet are not loaded."""
@@ -115,6 +85,8 @@ class Hub:
         if not slash:
             return self._find_bare(kind, name)
         plugin = self._plugins.get(namespace)
+        if plugin is None and namespace in self._disabled:
+            raise NotFoundError(f"{name} is of the plugin {namespace!r}, which RLHUB_DISABLE leaves out. Unset it.")
         if plugin is None:
             hint = did_you_mean(name, self.offers(kind)) or f" If a package offers it: pip install rlhub-{namespace}."
             raise NotFoundError(self._unknown(kind, name, hint))
@@ -132,19 +104,40 @@ class Hub:
         Raises:
             NotFoundError, PluginError: as `find`; PluginError also where the target cannot be imported.
         """
-        spec = self.find(kind, name)
+        return self.target(kind, self.find(kind, name))
+
+    def target(self, kind: str, spec: Any, field: str = "entry_point") -> Any:
+        """Return what a field of a spec names; what it prints meanwhile goes to the standard error.
+
+        Raises:
+            PluginError: where it cannot be imported, or cannot be what the spec says it is.
+        """
+        entry_point = getattr(spec, field)
+        if not isinstance(entry_point, str):  # an environment's may be the function itself
+            return entry_point
+        full = getattr(spec, "id", None) or spec.name
+        plugin = self._plugins[full.partition("/")[0]]
         try:
-            return load_target(spec.entry_point)
+            with _apart() as said:
+                target = load_target(entry_point)
         except PluginError:  # it knows its own cause and cure
             raise
-        except Exception as error:
-            plugin = self._plugins[spec.name.partition("/")[0]]
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"while {full} of plugin {plugin.name!r} ({plugin}) was imported")
+            raise
+        except BaseException as error:
             if isinstance(error, ImportError):
                 raise PluginError(_not_loaded(plugin, _one_line(error))) from error
             raise PluginError(
-                f"{spec.name} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. "
+                f"{full} of plugin {plugin.name!r} could not be loaded: {_one_line(error)}. "
                 f"Report it to the authors of {plugin}."
             ) from error
+        if said:
+            sys.stderr.write("".join(said))
+        fault = target_fault(kind, target)
+        if fault:
+            raise PluginError(f"{full} of plugin {plugin.name!r} {fault}. Report it to the authors of {plugin}.")
+        return target
 
     def provider(self, name: str) -> Plugin | None:
         """Return the plugin in whose namespace a name lies."""
@@ -167,28 +160,46 @@ class Hub:
         note = f" Broken plugins (see `rlhub plugins`): {listed(broken)}." if broken else ""
         return f"No {kind} is called {name!r}.{hint} Installed: {listed(self.offers(kind))}.{note}"
 
-    def _refuse_both(self, one: Plugin, other: Plugin) -> None:
-        clash = f"two distributions claim the name {one.name!r}: {one} and {other}"
-        self._quarantine(one, PluginError(f"{clash}; uninstall one of them"))
+    def _refuse_all(self, claimants: list[Plugin]) -> None:
+        name, who = claimants[0].name, sorted(dict.fromkeys(map(str, claimants)))
+        if len(who) == 1:
+            clash = f"{who[0]} claims the name {name!r} twice; report it to its authors"
+        else:
+            count = "two" if len(who) == 2 else str(len(who))
+            clash = f"{count} distributions claim the name {name!r}: {' and '.join(who)}; uninstall all but one of them"
+        self._quarantine(claimants[0], PluginError(clash))
 
     def _load(self, plugin: Plugin) -> None:
         with self._loading:  # a thread that comes second waits, rather than find a plugin that offers nothing yet
             if plugin.offers is not None:
+                self._object(plugin)
                 return
             plugin.offers = {kind: {} for kind in KINDS}
             if plugin.error:
+                self._object(plugin)
                 return
+            begun = perf_counter()
             try:
-                _check_core_version(plugin)
-                plugin.offers = _ask(plugin.name, plugin.load())
-            except (Exception, SystemExit) as error:
+                with _apart() as said:
+                    _check_core_version(plugin)
+                    plugin.offers = ask(plugin.name, plugin.load())
+            except KeyboardInterrupt as interrupt:  # somebody will not wait: the plugin has another chance later
+                plugin.offers = None
+                interrupt.add_note(f"while plugin {plugin.name!r} ({plugin}) was loaded")
+                raise
+            except BaseException as error:
                 self._quarantine(plugin, error)
+            finally:
+                plugin.seconds, plugin.printed = perf_counter() - begun, "".join(said)
 
     def _quarantine(self, plugin: Plugin, error: BaseException) -> None:
         plugin.error = str(error) if isinstance(error, PluginError) else _one_line(error)
         plugin.traceback = "".join(traceback.format_exception(error))
-        if self._strict:
-            raise PluginError(f"Plugin {plugin.name!r}: {plugin.error} (RLHUB_STRICT is set.)") from error
+        self._object(plugin, error)
+
+    def _object(self, plugin: Plugin, error: BaseException | None = None) -> None:
+        if self._strict and plugin.error:
+            raise PluginError(f"Plugin {plugin.name!r} ({plugin}): {plugin.error} (RLHUB_STRICT is set.)") from error
 
 
 @cache
@@ -197,60 +208,43 @@ def default_hub() -> Hub:
     return Hub()
 
 
+@contextmanager
+def _apart() -> Iterator[list[str]]:
+    """Yield a list that takes what this thread prints: the standard output belongs to the command that runs."""
+    before = sys.stdout
+    aside: Any = _Aside(before)
+    sys.stdout = aside
+    try:
+        yield aside.said
+    finally:
+        aside.over = True
+        sys.stdout = before
+
+
+class _Aside:
+    """A stream that notes what one thread writes for a while and passes on all the rest."""
+
+    def __init__(self, behind: Any) -> None:
+        self._behind, self._thread = behind, threading.get_ident()
+        self.said: list[str] = []
+        self.over = False  # a logging handler may keep it for ever
+
+    def write(self, text: str) -> int:
+        if self.over or threading.get_ident() != self._thread:
+            return int(self._behind.write(text))
+        self.said.append(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+
+def _disabled() -> set[str]:
+    return {name.strip() for name in os.environ.get("RLHUB_DISABLE", "").split(",")} - {""}
+
+
 def _itself(module: Any) -> Any:
     return module
-
-
-def _discover() -> list[Plugin]:
-    disabled = {name.strip() for name in os.environ.get("RLHUB_DISABLE", "").split(",")}
-    seen: dict[tuple[str, str, str], EntryPoint] = {}  # an editable install may be listed twice
-    for point in entry_points(group=hookspecs.GROUP):
-        if point.name not in disabled:
-            seen.setdefault((point.name, point.dist.name if point.dist else "", point.value), point)
-    return [
-        Plugin(
-            point.name,
-            distribution=point.dist.name if point.dist else "",
-            version=point.dist.version if point.dist else "",
-            load=point.load,
-            requires=tuple(point.dist.requires or ()) if point.dist else (),
-        )
-        for _, point in sorted(seen.items())
-    ]
-
-
-def _ask(name: str, module: Any) -> dict[str, dict[str, Any]]:
-    """Register a plugin module with pluggy, call each of its hooks and return what it offers, checked."""
-    manager = pluggy.PluginManager(hookspecs.GROUP)
-    manager.add_hookspecs(hookspecs)
-    manager.register(module, name)
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"{error}; the hooks are {listed(hook for hook, _ in KINDS.values())}") from error
-    return {
-        kind: _checked(name, kind, expected, (impl.function for impl in getattr(manager.hook, hook).get_hookimpls()))
-        for kind, (hook, expected) in KINDS.items()
-    }
-
-
-def _checked(name: str, kind: str, expected: type[Any], hooks: Iterable[Callable[[], Any]]) -> dict[str, Any]:
-    offers: dict[str, Any] = {}
-    for hook in hooks:
-        for spec in hook() or ():
-            if not isinstance(spec, expected):
-                raise PluginError(f"rlhub_{kind}s gave a {type(spec).__name__}, not {expected.__name__}: {spec!r}")
-            full = spec.id if isinstance(spec, EnvSpec) else spec.name
-            if not full.startswith(f"{name}/"):
-                raise PluginError(f"it offers {full!r}, outside its namespace; call it '{name}/{full.split('/')[-1]}'")
-            if kind == "algorithm" and not all(
-                isinstance(x, tuple) for x in (spec.action_spaces, spec.observation_spaces)
-            ):
-                raise PluginError(f"{full!r} must state its spaces as tuples of names, such as ('Discrete',)")
-            if full in offers:
-                raise PluginError(f"it offers {full!r} twice")
-            offers[full] = spec
-    return offers
 
 
 def _check_core_version(plugin: Plugin) -> None:
@@ -259,20 +253,31 @@ def _check_core_version(plugin: Plugin) -> None:
         return
     from importlib.metadata import version
 
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
     have = version("rlhub-core")
     for text in wanted:
-        if not Requirement(text).specifier.contains(have, prereleases=True):
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            raise PluginError(f"it needs {text!r}, which is no valid requirement; report it to its authors") from None
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if not requirement.specifier.contains(have, prereleases=True):
             raise PluginError(f"it needs {text}; rlhub-core {have} is installed. Try: pip install --upgrade rlhub-core")
 
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"ModuleNotFoundError: {error.name}"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    try:
+        said = str(error)
+    except Exception:
+        said = "its text cannot be shown"
+    return f"{type(error).__name__}: {said}".splitlines()[0]
 
 
 def _not_loaded(plugin: Plugin, cause: str) -> str:
+    which = f"Plugin {plugin.name!r}" + (f" ({plugin})" if plugin.distribution else "")
     cure = f"Try: pip install {plugin.distribution or f'rlhub-{plugin.name}'}."
-    return f"Plugin {plugin.name!r} is installed but could not be loaded: {cause.rstrip('.')}. {cure}"
+    return f"{which} is installed but could not be loaded: {cause.rstrip('.')}. {cure}"

@@ -11,6 +11,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from rlhub_core.threads import in_force, usable_cpus
+
 
 def provenance(distributions: list[str], environment_facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts as JSON can hold them.
@@ -25,6 +27,8 @@ def provenance(distributions: list[str], environment_facts: dict[str, Any]) -> d
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
+        "usable_cpus": usable_cpus(),
+        "environment_threads": in_force(),
         "torch_threads": torch.get_num_threads() if torch is not None else None,
         "environment": environment_facts,
         "git_commit": _git_commit(),

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from rlhub_core import checkpoint, config, finite, schedules, state
+from rlhub_core import checkpoint, config, finite, memory, schedules, state
 from rlhub_core.collector import Collector
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import CheckpointError, ConfigError, RlhubError, RunError, listed, printable
@@ -70,6 +70,8 @@ class Run:
                 env.close()
             self._normalize(spaces[0])
         else:
+            workers = self._workers()
+            memory.check_run(workers, experiment.algorithm + " on " + self.environment.name)
             vec = parts.environment.make_vec(experiment.num_envs, experiment.vectorization_mode)
             spaces, self._facts = (
                 (vec.single_observation_space, vec.single_action_space),
@@ -87,6 +89,7 @@ class Run:
         self.observation_space, self.action_space = spaces
         seen = spaces[0] if self.normalization is None else self.normalization.observation_space
         self.algorithm: Algorithm = self._build(seen, spaces[1])
+        self.memory = {} if self.collector is None else self._memory()
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
         self._begun = time.monotonic()  # what was built until here is no training
 
@@ -165,6 +168,10 @@ class Run:
     def close(self) -> None:
         """Close the records and the environments, but not an environment that the user made."""
         self.records.close()
+        self.close_environments()
+
+    def close_environments(self) -> None:
+        """Close the environments, but not one that the user made."""
         if self.collector is not None and not self.environment.is_instance:
             self.collector.close()
 
@@ -196,6 +203,25 @@ class Run:
             device=experiment.device,
         )
         return algorithm
+
+    def _workers(self) -> list[memory.Held]:
+        if self.experiment.vectorization_mode != "async":
+            return []
+        return [memory.Held("worker processes", memory.WORKER * self.experiment.num_envs, "num_envs")]
+
+    def _memory(self) -> dict[str, int]:
+        """Return what the run will hold, in bytes, by what it is; ConfigError where that does not fit.
+
+        An algorithm that does not say is not counted, and not refused.
+        """
+        tell = getattr(self.algorithm, "memory_needed", None)
+        held = list(tell(self.experiment.num_envs)) if callable(tell) else []
+        try:
+            memory.check_run(held, f"{self.experiment.algorithm} on {self.environment.name}")
+        except ConfigError:
+            self.close_environments()
+            raise
+        return {"process": memory.resident()} | {part.what: part.size for part in (*held, *self._workers())}
 
     def _in_force(self, step: int) -> dict[str, float]:
         """Return the scheduled hyper-parameters at an env step, or at what else the algorithm's `clock` counts."""

@@ -13,7 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from rlhub_core import config
-from rlhub_core.doctor import Finding, counted
+from rlhub_core.doctor import SLOW, Finding, counted
 from rlhub_core.envs import EnvironmentSource
 from rlhub_core.errors import ConfigError, NotFoundError, PluginError, RlhubError, did_you_mean, listed, printable
 from rlhub_core.hub import KINDS, Hub, default_hub
@@ -217,7 +217,8 @@ def plugins(tracebacks: bool) -> None:
     rows, broken = [], []
     for name, plugin in default_hub().plugins().items():
         state = "broken" if plugin.error else "works"
-        rows.append((name, state, str(plugin), plugin.error or counted(plugin)))
+        slow = f"; {plugin.seconds:.1f} s to load" if plugin.seconds > SLOW else ""
+        rows.append((name, state, str(plugin), (plugin.error or counted(plugin)) + slow))
         broken += [plugin] if plugin.error else []
     table(("plugin", "state", "from", "offers, or what is wrong"), rows)
     if broken and tracebacks:

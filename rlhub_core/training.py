@@ -32,6 +32,7 @@ from rlhub_core.parts import (
     with_named_code,
 )
 from rlhub_core.run import Run
+from rlhub_core.threads import settled
 
 PROVENANCE = "provenance.json"
 READINGS = 10  # of the newest checkpoint of a run that is being trained, each of which may be deleted meanwhile
@@ -58,6 +59,7 @@ def train(
     log_every: int | None = None,
     folder: str | Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
     progress: bool | None = None,
     hub: Hub | None = None,
 ) -> Run:
@@ -84,6 +86,8 @@ def train(
         log_every: env steps between two lines of `metrics.jsonl` (default: a thousandth of the run, but 100 to 10,000).
         folder: of the run; by default a new one under `runs/`.
         device: "auto", "cpu", "cuda", …
+        threads: that torch, BLAS and native environments compute with (default: as many as CPUs may be used, or as
+            OMP_NUM_THREADS says); a resumed run keeps its number, because results depend on it.
         progress: show a progress bar (default: on a terminal, and in a notebook).
         hub: where names are looked up.
 
@@ -132,6 +136,7 @@ def train(
         preset=preset,
         callbacks=written,
         device=device,
+        threads=threads,
         **settings,
     )
     return start(experiment, Parts(source, maker, made, hub), folder, progress)
@@ -139,7 +144,7 @@ def train(
 
 def start(experiment: Experiment, parts: Parts, folder: str | Path | None = None, progress: bool | None = None) -> Run:
     """Start a run of an experiment whose parts are at hand, and train it to its end."""
-    with _new_run(experiment, parts, folder) as run:
+    with settled(experiment.threads), _new_run(experiment, parts, folder) as run:
         return drive(run, progress)
 
 
@@ -152,7 +157,7 @@ def adopt(experiment: Experiment, parts: Parts, folder: str | Path | None, becom
         folder: of the run; by default a new one under `runs/`.
         become: makes the algorithm of the new run what it learned elsewhere.
     """
-    with _new_run(experiment, parts, folder) as run:
+    with settled(experiment.threads), _new_run(experiment, parts, folder) as run:
         try:
             become(run)
             if run.collector is not None:
@@ -193,7 +198,7 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         try:
             with storage.room_for(folder, "Free some space, then start again."):
                 run.experiment.write(folder)
-                storage.replace(folder / PROVENANCE, json.dumps(run.provenance, indent=1))
+                storage.replace(folder / PROVENANCE, json.dumps(run.provenance | {"memory": run.memory}, indent=1))
             yield run
         except BaseException as error:
             refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
@@ -268,14 +273,15 @@ def resume(
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        run = Run(experiment, parts, folder)
-        run.restore(newest, manifest)
-        if steps is not None:
-            with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
-                run.experiment.write(folder)
-        if run.restored == "warm":
-            print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
-        return drive(run, progress)
+        with settled(experiment.threads, manifest["provenance"].get("torch_threads")):
+            run = Run(experiment, parts, folder)
+            run.restore(newest, manifest)
+            if steps is not None:
+                with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
+                    run.experiment.write(folder)
+            if run.restored == "warm":
+                print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
+            return drive(run, progress)
 
 
 def load(

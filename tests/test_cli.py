@@ -125,8 +125,8 @@ def test_train_a_recipe_again(run: Path, tmp_path: Path) -> None:
             "No algorithm is called 'toy/randon'. Did you mean 'toy/random'? Installed: toy/random.",
         ),
         (
-            ("train", "deep/dqn", "CartPole-v1", "--steps", 9),
-            "No algorithm is called 'deep/dqn'. If a package offers it: pip install rlhub-deep. Installed: toy/random.",
+            ("train", "maze/dqn", "CartPole-v1", "--steps", 9),
+            "No algorithm is called 'maze/dqn'. If a package offers it: pip install rlhub-maze. Installed: toy/random.",
         ),
         ((*TRAIN, "rigth=1", "--steps", 9), "toy/random has no hyper-parameter 'rigth'. Did you mean 'right'?"),
         ((*TRAIN, "right=2", "--steps", 9), "toy/random: right must be in [0, 1], not 2.0."),
@@ -194,7 +194,8 @@ def test_a_broken_plugin(toy: Path, install: Callable[..., Path], on_path: Calla
     )
     on_path(toy)
     expected = (
-        "Plugin 'sad' is installed but could not be loaded: ModuleNotFoundError: nowhere. Try: pip install rlhub-sad."
+        "Plugin 'sad' (rlhub-sad 1.0) is installed but could not be loaded: ModuleNotFoundError: nowhere. "
+        "Try: pip install rlhub-sad."
     )
     assert sentence("train", "sad/dqn", "CartPole-v1", "--steps", 9) == expected
     assert sentence("info", "sad/dqn") == expected

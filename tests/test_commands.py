@@ -81,7 +81,9 @@ def test_a_command_takes_arguments_and_fails_like_the_cores_own() -> None:
 def test_a_command_that_cannot_be_imported_names_its_plugin() -> None:
     done = rlhub("lost-maze")
     assert done.exit_code == 2
-    assert done.output.startswith("Plugin 'maze' is installed but could not be loaded: ModuleNotFoundError")
+    assert done.output.startswith(
+        "Plugin 'maze' (rlhub-maze 1) is installed but could not be loaded: ModuleNotFoundError"
+    )
     assert rlhub("solve-labyrinth").exit_code == 2
 
 

@@ -15,8 +15,9 @@ FLOORS = [
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "segments", "replay", "stopwatch", "storage", "finite", "recorded_spaces"),
+        *("discovery", "offers", "threads"),
     },
-    {"hub", "envs", "evaluation"},
+    {"hub", "envs", "evaluation", "rehearsal"},
     {
         *("experiment", "records", "provenance", "callbacks", "displays", "progress", "plugin", "parts", "run"),
         *("loop", "training", "postmortem"),
@@ -38,8 +39,11 @@ SAME_FLOOR = {  # who may look at a neighbour
     "checkpoint": {"storage"},
     "segments": {"checkpoint"},
     "replay": {"memory", "segments", "state", "sum_tree"},
+    "discovery": {"hookspecs"},
+    "offers": {"hookspecs"},
     "evaluation": {"envs"},
     "envs": {"hub"},
+    "rehearsal": {"hub"},
     "records": set(),
     "callbacks": set(),
     "displays": set(),

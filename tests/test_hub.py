@@ -161,7 +161,7 @@ def test_installed_plugins_are_found_by_their_entry_points(tmp_path: Path, insta
     with pytest.raises(PluginError) as error:
         Hub().find("callback", "two/x")
     assert str(error.value) == (
-        "Plugin 'two' is installed but could not be loaded: ModuleNotFoundError: no_such_framework. "
+        "Plugin 'two' (rlhub-two 0.1) is installed but could not be loaded: ModuleNotFoundError: no_such_framework. "
         "Try: pip install rlhub-two."
     )
 

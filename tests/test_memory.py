@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import rlhub_core as rlhub
 from rlhub_core import ConfigError, memory
 
 
@@ -55,3 +57,42 @@ def test_where_nothing_fits_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 10)
     with pytest.raises(ConfigError, match="At most buffer_size=0 fits"):
         memory.check_fits("buffer_size", 5, lambda size: 100 * size + 20)
+
+
+def test_a_run_that_does_not_fit_is_refused_with_what_it_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 21_300_000_000)
+    parts = [memory.Held("rollout", 3_000_000_000, "num_envs"), memory.Held("replay", 20_000_000_000, "buffer_size")]
+    memory.check_run(parts[:1], "x/y on Z")
+    with pytest.raises(ConfigError) as refused:
+        memory.check_run([*parts, memory.Held("optimiser", 100_000_000)], "x/y on Z")
+    assert str(refused.value) == (
+        "x/y on Z needs 23.1 GB more memory; 21.3 GB is free. It would hold\n"
+        "  replay       20.0 GB  smaller by buffer_size\n"
+        "  rollout       3.0 GB  smaller by num_envs\n"
+        "  optimiser     0.1 GB"
+    )
+
+
+@pytest.mark.usefixtures("toy")
+def test_workers_that_do_not_fit_are_never_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 1_000_000_000)
+    monkeypatch.setattr("rlhub_core.envs.AsyncVectorEnv", None)
+    with pytest.raises(ConfigError, match=r"needs .* GB more memory; 1\.0 GB is free\.[^$]*worker processes.*num_envs"):
+        rlhub.train(
+            "toy/random",
+            "toy/Corridor-v0",
+            steps=9,
+            num_envs=1_000,
+            vectorization_mode="async",
+            folder=tmp_path / "run",
+            progress=False,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_algorithm_that_does_not_tell_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
+    run = rlhub.train("toy/random", "toy/Corridor-v0", steps=9, folder=tmp_path / "run", progress=False)
+    assert list(run.memory) == ["process"]
+    assert json.loads((tmp_path / "run/provenance.json").read_text())["memory"] == run.memory

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rlhub_atari.roms import provenance
 from rlhub_atari.seeding import ale_seed
 from rlhub_atari.settings import AtariSettings, check_integer
+from rlhub_core.threads import in_force
 
 Observations = NDArray[np.uint8]
 Info = dict[str, Any]
@@ -194,7 +195,7 @@ def _native(settings: AtariSettings, num_envs: int, num_threads: int | None) -> 
     return AtariVectorEnv(
         settings.game,
         num_envs,
-        num_threads=num_threads or 0,  # 0: one per environment, at most one per processor
+        num_threads=num_threads or min(num_envs, in_force()),
         frameskip=settings.frame_skip,
         stack_num=settings.stack,
         img_height=settings.size,

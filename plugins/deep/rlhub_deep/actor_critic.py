@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from rlhub_core import Collector, Progress, Scheduled, Transition, option
+from rlhub_core.memory import Held, nbytes_of
 from rlhub_core.schedules import value, whole
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import Steps, taken
+from rlhub_deep.sizes import learning
 from rlhub_deep.values import lambda_returns
 
 
@@ -62,6 +64,14 @@ class ActorCritic(PolicyLearner):
     def learn(self, rollout: Rollout) -> dict[str, float]:
         """Improve policy and value; return what was measured."""
         raise NotImplementedError
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold: a rollout is noted step by step, then joined to one batch."""
+        steps = num_envs * whole(self.config.rollout_length, self.steps)
+        space = self.observation_space
+        yield Held("rollout", 2 * steps * nbytes_of(space), "rollout_length or num_envs")
+        batch = -(-steps // whole(getattr(self.config, "minibatches", 1), self.steps))
+        yield from learning([self.network], space, batch, "minibatches" if batch < steps else "rollout_length")
 
     @torch.no_grad()
     def collect(self, collector: Collector) -> Rollout:

@@ -27,12 +27,14 @@ from torch import Tensor
 
 from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.actors import ACTION_VALUES, with_values
-from rlhub_core.replay import Replay
+from rlhub_core.memory import Held
+from rlhub_core.replay import Replay, bytes_needed
 from rlhub_core.schedules import Linear, is_open, resolved, value, whole
 from rlhub_deep.exploration import Wandering
 from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, has_images, make_module, to_tensors
 from rlhub_deep.network import Network, Optimizer, Precision
+from rlhub_deep.sizes import learning
 from rlhub_deep.values import Dueling, dueling, dueling_backward, huber
 
 MOST_TOGETHER = 1_024  # transitions drawn at once: what passes through a small network still fits the cache
@@ -364,6 +366,20 @@ class DQN:
             replay = self._make_replay(num_envs)
             replay.load(folder)
             self.replay, self._unread = replay, None
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold."""
+        config = self.config
+        size = bytes_needed(
+            config.buffer_size,
+            num_envs,
+            self.observation_space,
+            stack=config.frame_stack,
+            prioritized=config.prioritized,
+        )
+        yield Held("replay", size, "buffer_size")
+        networks = {id(network): network for network in (self.network, self.target_network)}
+        yield from learning(networks.values(), self.observation_space, 2 * whole(config.batch_size, 0))
 
     def _make_replay(self, num_envs: int) -> Replay:
         config = self.config

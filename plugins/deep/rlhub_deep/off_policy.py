@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from rlhub_core import Actor, Collector, NonFiniteError, Progress, Scheduled, SpaceError, option, state
 from rlhub_core.errors import squeezed
-from rlhub_core.replay import Replay
+from rlhub_core.memory import Held
+from rlhub_core.replay import Replay, bytes_needed
 from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import (
@@ -33,6 +34,7 @@ from rlhub_deep.modules import (
 )
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.noise import Noise
+from rlhub_deep.sizes import learning
 
 LEAST_PRIORITY = 1e-6  # added to errors, so that no transition is lost to the replay
 
@@ -358,6 +360,21 @@ class OffPolicy:
             replay = self._make_replay(num_envs)
             replay.load(folder)
             self.replay, self._unread = replay, None
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold."""
+        config = self.config
+        size = bytes_needed(
+            config.buffer_size,
+            num_envs,
+            self.observation_space,
+            stack=config.frame_stack,
+            action_space=self.stored_action,
+            prioritized=config.prioritized,
+        )
+        yield Held("replay", size, "buffer_size")
+        networks = (self.network, self.critic, self.target_critic)
+        yield from learning(networks, self.observation_space, 3 * whole(config.batch_size, 0))
 
     def _make_replay(self, num_envs: int) -> Replay:
         config = self.config

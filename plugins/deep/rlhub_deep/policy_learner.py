@@ -66,6 +66,7 @@ class PolicyLearner:
     ) -> None:
         config = resolved(config, total_steps)
         self.config, self.steps = config, 0
+        self.observation_space = observation_space
         self.policy = distribution_of(action_space, config.min_deviation)
         self.device = choose_device(device)
         self.seed, self.rng = seed, np.random.default_rng(seed)

@@ -12,7 +12,7 @@ import copy
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, get_device
 
 from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, state
+from rlhub_core.memory import Held
 from rlhub_sb3 import hindsight, saving
 from rlhub_sb3.actors import Explorer, Greedy
 from rlhub_sb3.callbacks import Guests
@@ -35,6 +36,7 @@ from rlhub_sb3.noise import action_noise, vectorized
 from rlhub_sb3.parameters import Schedules, arguments, config_of
 from rlhub_sb3.pause import Pause, PausedError
 from rlhub_sb3.saved_replay import SavedReplay
+from rlhub_sb3.sizes import of_a_place
 from rlhub_sb3.spaces import check_spaces, policy_for
 from rlhub_sb3.streams import Streams
 from rlhub_sb3.vec_env import CollectorVecEnv
@@ -150,6 +152,18 @@ class SB3Algorithm:
             return plain_model(self._model, settings, env)
         spaces = self._spaces[0], copy.deepcopy(self._spaces[1])
         return without_env(plain_model(self._model, settings, CollectorVecEnv(num_envs, *spaces)))
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold, as large as SB3's own buffers say that they are."""
+        buffer = getattr(self._model, "replay_buffer", None)
+        if buffer is not None:
+            places = max(1, self._config.buffer_size // num_envs) * num_envs
+            yield Held("replay", int(places * of_a_place(buffer)), "buffer_size")
+        rollout = getattr(self._model, "rollout_buffer", None)
+        if rollout is not None:
+            yield Held("rollout", int(num_envs * rollout.buffer_size * of_a_place(rollout)), "n_steps or num_envs")
+        weights = sum(each.numel() * each.element_size() for each in self._model.policy.parameters())
+        yield Held("optimiser", 3 * weights, "policy_kwargs")  # gradients and two moments
 
     def save(self, folder: Path) -> None:
         """Write the model, its generators and its replay buffer."""
