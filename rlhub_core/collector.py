@@ -26,11 +26,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core import state
+from rlhub_core.action_log import ActionLog
 from rlhub_core.errors import ConfigError, EnvironmentContractError
 from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
 from rlhub_core.side_by_side import SideBySide
+from rlhub_core.trees import leaves, overlap
 
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
@@ -366,7 +368,7 @@ class Collector:
             if self._handed_out is None:
                 self._handed_out = raw
                 return copy.deepcopy(raw)
-            self._shared = _overlap(self._handed_out, raw)
+            self._shared = overlap(self._handed_out, raw)
             self._handed_out = None
         return copy.deepcopy(raw) if self._shared else raw
 
@@ -403,11 +405,11 @@ class Collector:
         self.first = self._lengths == 0
 
     def _checksum(self) -> int:
-        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in _leaves(self.raw_observations)))
+        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves(self.raw_observations)))
 
     def _check_masked_reset(self, before: ObsType, which: NDArray[np.bool_]) -> None:
         self._masked_resets_to_check -= 1
-        for old, new in zip(_leaves(before), _leaves(self.raw_observations), strict=True):
+        for old, new in zip(leaves(before), leaves(self.raw_observations), strict=True):
             if not np.array_equal(old[~which], new[~which], equal_nan=old.dtype.kind == "f"):
                 raise EnvironmentContractError(
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
@@ -441,64 +443,5 @@ def has_method(env: Any, name: str) -> bool:
         one.close()
 
 
-class ActionLog:
-    """The actions of the running stretches, one entry a vector step; grows by doubling and is cut at its start."""
-
-    def __init__(self, entries: Any = None, start: int = 0) -> None:
-        self._start = start  # vector step of the first entry
-        self._size = self._capacity = 0 if entries is None else len(_leaves(entries)[0])
-        self._entries = entries  # arrays [capacity, B, ...], nested as the actions are
-
-    def append(self, actions: ActType) -> None:
-        """Add one vector step's actions."""
-        if self._size == self._capacity:
-            self._grow(actions)
-        if type(self._entries) is np.ndarray:  # nearly always, and this is the hot path
-            self._entries[self._size] = actions
-        else:
-            for leaf, action in zip(_leaves(self._entries), _leaves(actions), strict=True):
-                leaf[self._size] = action
-        self._size += 1
-
-    def __getitem__(self, time: int) -> ActType:
-        return _map(lambda leaf: leaf[time - self._start], self._entries)
-
-    def tail(self, time: int) -> Any:
-        """Return the entries from a vector step on."""
-        return _map(lambda leaf: leaf[time - self._start : self._size], self._entries)
-
-    def forget(self, time: int) -> None:
-        """Drop the entries before a vector step, once they are as many as the others: copying those costs as much."""
-        if 2 * (time - self._start) >= self._size > 0:
-            self._entries = _map(np.copy, self.tail(time))
-            self._size = self._capacity = self._size - (time - self._start)
-            self._start = time
-
-    def _grow(self, actions: ActType) -> None:
-        self._capacity = max(64, 2 * self._size)
-        old = self._entries if self._size else _map(lambda leaf: leaf[None], actions)
-        self._entries = _map(lambda leaf: np.resize(leaf, (self._capacity, *leaf.shape[1:])), old)
-
-
 def _where(which: NDArray[np.bool_], seeds: list[int]) -> list[int | None]:
     return [seed if chosen else None for seed, chosen in zip(seeds, which, strict=True)]
-
-
-def _leaves(tree: Any) -> list[NDArray[Any]]:
-    if isinstance(tree, dict):
-        return [leaf for key in sorted(tree) for leaf in _leaves(tree[key])]
-    if isinstance(tree, tuple):
-        return [leaf for child in tree for leaf in _leaves(child)]
-    return [] if tree is None else [np.asarray(tree)]
-
-
-def _map(function: Any, tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(function, tree[key]) for key in tree}
-    if isinstance(tree, tuple):
-        return tuple(_map(function, child) for child in tree)
-    return None if tree is None else function(np.asarray(tree))
-
-
-def _overlap(one: ObsType, other: ObsType) -> bool:
-    return any(np.may_share_memory(a, b) for a, b in zip(_leaves(one), _leaves(other), strict=True))

@@ -11,10 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "protocol", "specs", "schedules", "seeding", "actors"},
+    {"errors", "protocol", "specs", "schedules", "seeding", "actors", "trees"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch"),
+        *("sum_tree", "replay", "stopwatch", "action_log"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -29,7 +29,8 @@ FLOORS = [
 ]
 SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
-    "collector": {"state", "side_by_side", "normalization"},
+    "collector": {"state", "side_by_side", "normalization", "action_log"},
+    "action_log": set(),
     "normalization": {"state", "config"},
     "config": set(),
     "replay": {"memory", "sum_tree"},
