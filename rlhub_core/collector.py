@@ -13,21 +13,23 @@ episode would be simpler, but a seeded reset of ale-py's vector environment cost
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from rlhub_core import state
+from rlhub_core import faults, state
 from rlhub_core.action_log import ActionLog
-from rlhub_core.errors import ConfigError, EnvironmentContractError
+from rlhub_core.errors import ConfigError, EnvironmentContractError, EnvironmentFault
 from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
@@ -104,6 +106,9 @@ class Collector:
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
+        self._checks = faults.Checks(env.single_observation_space, self.num_envs)
+        self._check_at = 0  # vector step whose outcome is to be looked at next
+        faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
         self._masked_resets_to_check = 3
@@ -143,8 +148,12 @@ class Collector:
                 )
             return self._masks
         if self._has_masks is None:
-            self._has_masks = has_method(self.env, _MASKS)
-        return np.stack(self.env.call(_MASKS)) if self._has_masks else None  # type: ignore[attr-defined]
+            with self._watching("call"):
+                self._has_masks = has_method(self.env, _MASKS)
+        if not self._has_masks:
+            return None
+        with self._watching("call"):
+            return np.stack(self.env.call(_MASKS))  # type: ignore[attr-defined]
 
     def act(self, actor: Actor) -> ActType:
         """Return what an actor does now."""
@@ -155,9 +164,17 @@ class Collector:
 
         Args:
             actions: [B, ...] one for each environment.
+
+        Raises:
+            EnvironmentFault: where an environment misbehaves; nothing is to be done with it any more.
         """
         observation = self.observations
-        raw, raw_reward, terminated, truncated, info = self.env.step(actions)
+        try:
+            raw, raw_reward, terminated, truncated, info = self.env.step(actions)
+            if self._time >= self._check_at:
+                self._check(raw, raw_reward, terminated, truncated, info)
+        except Exception as error:
+            self._raise(error, "step")
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
@@ -213,8 +230,10 @@ class Collector:
                 f"The environments of {self.env} cannot be taken apart. {_MAKE_SYNC} Wrappers go around single ones."
             )
         alone = self.env.envs[env]
+        vec = SideBySide([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP)
+        faults.introduce(vec, faults.source_of(self.env))
         return Collector(
-            SideBySide([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
+            vec,
             seed,
             reseed_every=self.reseed_every,
             reward_clip=self.reward_clip,
@@ -230,7 +249,15 @@ class Collector:
         return ended
 
     def save(self, folder: Path) -> None:
-        """Write what `load` needs to bring every environment back to where it is."""
+        """Write what `load` needs to bring every environment back to where it is.
+
+        Raises:
+            EnvironmentFault: where there is no finite number to write.
+        """
+        with self._watching("step"):
+            self._check_finite()
+        with self._watching("call"):
+            carried = list(self.env.get_attr(_CARRIED)) if self._carries() else None  # type: ignore[attr-defined]
         state.save(
             folder,
             "collector",
@@ -245,7 +272,7 @@ class Collector:
                 "evidence": self._evidence,
                 "ended": [list(episode) for episode in self._ended],
                 "checksum": self._checksum(),
-                "carried": list(self.env.get_attr(_CARRIED)) if self._carries() else None,  # type: ignore[attr-defined]
+                "carried": carried,
             },
         )
         if self.normalization is not None:
@@ -280,12 +307,20 @@ class Collector:
         return exact
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment.
+
+        Raises:
+            EnvironmentFault: where that fails; nothing is left of environments in other processes nevertheless.
+        """
+        with self._watching("close"):
+            self.env.close()
 
     def _end(self, ended: NDArray[np.bool_], *, anew: bool) -> None:
         envs = np.flatnonzero(ended)
         returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
+        if not all(map(math.isfinite, returns)):
+            with self._watching("step"):
+                self._check_finite()
         self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
         over = ended & (anew | (self._time - self._begun >= self.reseed_every))
         if not over.any():
@@ -324,10 +359,12 @@ class Collector:
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
-        except gymnasium.error.Error as error:
-            if "Seed must be a python integer" not in str(error):
-                raise
-            raise EnvironmentContractError(f"{self.env} takes no seed for each environment. {_MAKE_SYNC}") from error
+            self._check_reset(raw, info, which)
+        except Exception as error:
+            if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
+                told = f"{self.env} takes no seed for each environment. {_MAKE_SYNC}"
+                raise EnvironmentContractError(told) from error
+            self._raise(error, "reset")
         self.raw_observations = self._own(raw)
         self.first = which
         self._returns[which] = 0.0
@@ -346,7 +383,68 @@ class Collector:
         if self._masks is not None:
             self._update_masks(info, which)
 
+    def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
+        """Look at what a step gave: at every one in the beginning, now and then later."""
+        strict = self._time < faults.STRICT
+        self._check_at = self._time + (1 if strict else faults.EVERY)
+        fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
+        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look") or self._form_fault()
+        fault = fault or self._checks.batch(raw, strict=strict)
+        if fault is not None:
+            raise fault
+
+    def _check_reset(self, raw: ObsType, info: Any, which: NDArray[np.bool_]) -> None:
+        fault = None if isinstance(info, dict) else faults.no_info(info)
+        strict = self._time < faults.STRICT
+        fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
+        if fault is not None:
+            raise fault
+
+    def _check_finite(self) -> None:
+        """Raise the fault in what a checkpoint would hold."""
+        fault = faults.no_number(self._returns, "sum of rewards") or self._checks.batch(
+            self.raw_observations, strict=False
+        )
+        if fault is not None:
+            raise fault
+
+    def _form_fault(self) -> EnvironmentFault | None:
+        """Return the fault in observations as single environments in this process gave them."""
+        inner = self.env.unwrapped
+        return self._checks.apart(inner._env_obs) if isinstance(inner, SyncVectorEnv) else None
+
+    def _raise(self, error: Exception, during: str) -> NoReturn:
+        """Raise an error as a fault that says where it is."""
+        if isinstance(error, EnvironmentFault):
+            self._locate(error, during)
+            raise error
+        fault = faults.explained(error, self.env, during)
+        self._locate(fault, during)
+        raise fault from error
+
+    def _locate(self, fault: EnvironmentFault, during: str) -> None:
+        if fault.index is None and self.num_envs == 1:
+            fault.index = 0
+        seed = since = None
+        if fault.index is not None:
+            seed = self._seeds(self._stretch)[fault.index]
+            since = int(self._time - self._begun[fault.index])
+        name, offered_by = faults.identity(self.env)
+        fault.locate(
+            name, offered_by, during, self.num_envs, step=self._time * self.num_envs, seed=seed, since_seed=since
+        )
+
+    @contextlib.contextmanager
+    def _watching(self, during: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._raise(error, during)
+
     def _update_lives(self, info: dict[str, Any]) -> NDArray[np.bool_]:
+        if "lives" not in info:
+            told = "The environment told lives once, but not now. It must give info['lives'] at every reset and step."
+            self._raise(EnvironmentContractError(told), "step")
         lives = np.asarray(info["lives"])
         lost = lives < self._lives
         self._lives = lives
@@ -389,7 +487,9 @@ class Collector:
             starting = (begun == time) & (time > first_step)
             if starting.any():
                 self._reset(starting, _where(starting, seeds))
-            raw, reward, terminated, truncated, info = self.env.step(self._log[time])
+            self._time = time
+            with self._watching("step, repeated to restore it"):
+                raw, reward, terminated, truncated, info = self.env.step(self._log[time])
             self.raw_observations = self._own(raw)
             ended = self._account(reward, terminated, truncated)
             if self._lives is not None:
@@ -436,11 +536,7 @@ def has_method(env: Any, name: str) -> bool:
         return bool(inner.envs[0].has_wrapper_attr(name))
     if not hasattr(inner, "env_fns"):
         return False
-    one = inner.env_fns[0]()  # asking a process for what it has not would end it
-    try:
-        return bool(one.has_wrapper_attr(name))
-    finally:
-        one.close()
+    return bool(inner.call("has_wrapper_attr", name)[0])
 
 
 def _where(which: NDArray[np.bool_], seeds: list[int]) -> list[int | None]:

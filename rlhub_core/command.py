@@ -12,10 +12,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rlhub_core import config
-from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, RlhubError, TrainingError
+from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentFault, RlhubError, TrainingError
 from rlhub_core.specs import CommandSpec
 
-FAILURES = (CheckpointError, EnvironmentContractError, TrainingError)  # nobody's wrong use of the command line
+FAILURES = (CheckpointError, EnvironmentFault, TrainingError)  # nobody's wrong use of the command line
 
 
 class Commands(TyperGroup):

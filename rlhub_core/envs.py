@@ -6,17 +6,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rlhub_core import config
+from rlhub_core import config, faults
 from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
+    EnvironmentFault,
     NotFoundError,
     PluginError,
     RunError,
@@ -26,6 +27,7 @@ from rlhub_core.errors import (
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.side_by_side import SideBySide
 from rlhub_core.specs import AdapterSpec
+from rlhub_core.workers import Workers
 
 Env = gymnasium.Env[Any, Any]
 Vec = VectorEnv[Any, Any, Any]
@@ -96,6 +98,19 @@ class EnvironmentSource:
         """Whether it is one live environment, which cannot be made twice."""
         return not isinstance(self.origin, str) and not callable(self.origin)
 
+    @property
+    def offered_by(self) -> str:
+        """The distribution that it comes from, with its version; "" where it is nobody's."""
+        plugin = self.hub.provider(self.origin) if isinstance(self.origin, str) else None
+        if plugin is not None:
+            return f"{plugin.distribution or plugin.name} {plugin.version}".rstrip()
+        origin: Any = self.origin
+        if isinstance(origin, str):
+            origin = getattr(gymnasium.registry.get(origin.rpartition(":")[2]), "entry_point", None)
+        module = origin if isinstance(origin, str) else getattr(origin, "__module__", None) or ""
+        distributions = packages_distributions().get(module.partition(":")[0].partition(".")[0], ())
+        return f"{distributions[0]} {version(distributions[0])}" if distributions else ""
+
     def make(self, render_mode: str | None = None) -> Env:
         """Return one new environment (the object itself where it is one).
 
@@ -123,12 +138,19 @@ class EnvironmentSource:
         Args:
             num_envs: how many.
             vectorization_mode: "sync", "async" or "vector_entry_point"; the default is a plugin environment's own
-                vector implementation where it has one, else "sync".
+                vector implementation where it has one, else "sync". "async:timeout=10" has arguments of `Workers`.
             render_mode: of each environment.
 
         Raises:
             ConfigError: for a `num_envs` that is no positive integer, or an unknown mode; otherwise as `make`.
+            EnvironmentFault: for an environment that cannot be made in a process of its own.
         """
+        vec = self._vectorized(num_envs, vectorization_mode, render_mode)
+        if vec is not self.origin:
+            faults.introduce(vec, self)
+        return vec
+
+    def _vectorized(self, num_envs: int, vectorization_mode: str | None, render_mode: str | None) -> Vec:
         check_positive("num_envs", num_envs)
         if isinstance(self.origin, VectorEnv):
             if self.origin.num_envs != num_envs:
@@ -150,13 +172,20 @@ class EnvironmentSource:
                 lambda: gymnasium.make_vec(self._spec(), num_envs, "vector_entry_point", **options), options
             )
             return vec
-        if vectorization_mode not in ("sync", "async"):
+        makers = [lambda: self.make(render_mode)] * num_envs
+        if vectorization_mode == "sync":
+            return SideBySide(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+        mode, settings = config.split_name(vectorization_mode)
+        if mode != "async":
             raise ConfigError(
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
             )
-        kind = SideBySide if vectorization_mode == "sync" else AsyncVectorEnv
-        makers = [lambda: self.make(render_mode)] * num_envs
-        return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+        bound = config.bind(Workers, settings, "async", skip=1)
+        try:
+            return Workers(makers, **bound)
+        except EnvironmentFault as fault:
+            fault.locate(self.name, self.offered_by, "construction", num_envs)
+            raise
 
     def _options(self, render_mode: str | None) -> dict[str, Any]:
         """Return the keyword arguments; Gymnasium's limit of None is that of the specification, as if not given."""

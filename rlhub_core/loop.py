@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from rlhub_core.displays import can_be_watched
-from rlhub_core.errors import RunError, TrainingError
+from rlhub_core.errors import EnvironmentFault, RunError, TrainingError
 from rlhub_core.progress import ProgressBar
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.run import Run, naming
@@ -39,12 +40,16 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     if wanted and not any(isinstance(callback, ProgressBar) for callback in run.callbacks):
         run.callbacks = (*run.callbacks, ProgressBar())
     with _signals() as received, contextlib.ExitStack() as ending:
-        ending.callback(run.close)
+        ending.push(_closing(run))
         for callback in run.callbacks:
             with naming(callback, "before the first step"):
                 callback.on_start(run)
             ending.callback(_end, callback, run)
-        _loop(run, received)
+        try:
+            _loop(run, received)
+        except EnvironmentFault as fault:
+            _say_what_is_kept(fault, run)
+            raise
     if received:
         by = signal.Signals(received[0]).name
         print(
@@ -53,6 +58,31 @@ def drive(run: Run, show_progress: bool | None) -> Run:
         )
         raise KeyboardInterrupt("saved") if received[0] == signal.SIGINT else SystemExit(128 + received[0])
     return run
+
+
+def _closing(run: Run) -> Callable[..., None]:
+    """Return what closes a run; where closing fails after something else has, that stays the error."""
+
+    def close(kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            run.close()
+        except EnvironmentFault as fault:
+            if error is None:
+                fault.add_note("Training has ended before, and the run is saved.")
+                raise
+            error.add_note(f"And then: {fault}")
+
+    return close
+
+
+def _say_what_is_kept(fault: EnvironmentFault, run: Run) -> None:
+    """Say from where on a run can go on: what an algorithm is in the middle of is no whole state."""
+    assert run.collector is not None
+    if run.collector.steps:
+        fault.add_note(
+            f"The run's newest checkpoint is of step {run.last_checkpoint:,}. Mend the environment, then go on with: "
+            f"rlhub resume {shlex.quote(str(run.folder))}"
+        )
 
 
 def _end(callback: Callback, run: Run) -> None:
@@ -174,4 +204,17 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
+        _held.add(lock)
         yield
+
+
+_held: weakref.WeakSet[Any] = weakref.WeakSet()  # the locks of this process's runs
+
+
+def _let_go() -> None:
+    """Leave the locks to the process that took them: one that was forked from it may outlive it."""
+    for lock in _held:
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -64,7 +64,7 @@ class SideBySide(SyncVectorEnv):
         infos: dict[str, Any] = {}
         for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             seen[i], rewards[i], terminated[i], truncated[i], info = env.step(action)
-            if info:
+            if info or info.__class__ is not dict:
                 infos = self._add_info(infos, info, i)
         self._autoreset_envs = terminated | truncated
         return self._stacked(seen), rewards, terminated, truncated, infos
@@ -101,9 +101,11 @@ class SideBySide(SyncVectorEnv):
         except ValueError:  # they are not even of one shape
             stacked = np.empty(0)
         if stacked.shape != (self.num_envs, *space.shape):  # type: ignore[misc] # a space of arrays has a shape
-            shapes = sorted({str(np.shape(one)) for one in seen})
+            shapes = [np.shape(one) for one in seen]
+            said = " and ".join(sorted({str(shape) for shape in shapes}))
+            index = next((i for i, shape in enumerate(shapes) if shape != space.shape), None)
             raise EnvironmentContractError(
-                f"{self.envs[0]} gave an observation of shape {' and '.join(shapes)}; its space is {space}."
+                f"{self.envs[0]} gave an observation of shape {said}; its space is {space}.", index=index
             )
         return stacked
 

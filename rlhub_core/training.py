@@ -175,7 +175,8 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
         try:
             yield run
         except BaseException as error:
-            refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
+            begun = run.steps or (run.collector is not None and run.collector.steps)
+            refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not begun
             if refused or not (folder / "checkpoints").exists():
                 _free(folder)
             raise

@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "protocol", "specs", "schedules", "seeding", "actors", "trees"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
-        *("sum_tree", "replay", "stopwatch", "action_log"),
+        *("sum_tree", "replay", "stopwatch", "action_log", "faults", "workers"),
     },
     {"hub", "envs", "evaluation"},
     {
@@ -29,7 +29,9 @@ FLOORS = [
 ]
 SAME_FLOOR = {  # who may look at a neighbour
     "state": set(),
-    "collector": {"state", "side_by_side", "normalization", "action_log"},
+    "collector": {"state", "side_by_side", "normalization", "action_log", "faults"},
+    "workers": {"faults"},
+    "faults": set(),
     "action_log": set(),
     "normalization": {"state", "config"},
     "config": set(),
