@@ -108,6 +108,7 @@ class Collector:
         self._ended: list[Episode] = []
         self._checks = faults.Checks(env.single_observation_space, self.num_envs)
         self._check_at = 0  # vector step whose outcome is to be looked at next
+        self._resets = 0
         faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
@@ -359,7 +360,9 @@ class Collector:
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
-            self._check_reset(raw, info, which)
+            self._resets += 1
+            if seeds is not None or self._time < faults.STRICT or self._resets % faults.EVERY == 0:
+                self._check_reset(raw, info)
         except Exception as error:
             if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
                 told = f"{self.env} takes no seed for each environment. {_MAKE_SYNC}"
@@ -388,12 +391,12 @@ class Collector:
         strict = self._time < faults.STRICT
         self._check_at = self._time + (1 if strict else faults.EVERY)
         fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
-        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look") or self._form_fault()
-        fault = fault or self._checks.batch(raw, strict=strict)
+        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look")
+        fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
         if fault is not None:
             raise fault
 
-    def _check_reset(self, raw: ObsType, info: Any, which: NDArray[np.bool_]) -> None:
+    def _check_reset(self, raw: ObsType, info: Any) -> None:
         fault = None if isinstance(info, dict) else faults.no_info(info)
         strict = self._time < faults.STRICT
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)

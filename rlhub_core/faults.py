@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rlhub_core.errors import EnvironmentFault, squeezed
 
 STRICT = 128  # vector steps at the beginning, each of which is checked
-EVERY = 61  # vector steps between two checks after that; a prime, so that no rhythm of an environment hides from it
+EVERY = 251  # vector steps between two checks after that; a prime, so that no rhythm of an environment hides from it
 TIMEOUT = 60.0  # s that an environment in another process has for a step
 START_TIMEOUT = 300.0  # s that it has until it is made, and for its first reset
 OLDER = "Of older libraries' environments, legacy adapters (pip install rlhub-legacy) make Gymnasium's."
@@ -279,10 +279,10 @@ def _limits(space: Any, slack: float) -> tuple[Any, Any]:
     if not isinstance(space, spaces.Box):
         return None, None
     if space.dtype.kind != "f":
-        least, greatest = (False, True) if space.dtype.kind == "b" else _range(np.iinfo(space.dtype))  # type: ignore[type-var]
+        least, greatest = (False, True) if space.dtype.kind == "b" else _range(np.iinfo(space.dtype))
         everything = bool((space.low == least).all() and (space.high == greatest).all())
         return (None, None) if everything else (_single(space.low), _single(space.high))
-    least, greatest = _range(np.finfo(space.dtype))  # type: ignore[type-var]
+    least, greatest = _range(np.finfo(space.dtype))
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         width = np.where(np.isfinite(low) & np.isfinite(high), high - low, 0.0)

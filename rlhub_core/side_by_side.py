@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from rlhub_core.errors import EnvironmentContractError
+from rlhub_core.faults import no_info
 
 _ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -64,13 +66,15 @@ class SideBySide(SyncVectorEnv):
         infos: dict[str, Any] = {}
         for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             seen[i], rewards[i], terminated[i], truncated[i], info = env.step(action)
-            if info or info.__class__ is not dict:
+            if info or info is None:
                 infos = self._add_info(infos, info, i)
         self._autoreset_envs = terminated | truncated
         return self._stacked(seen), rewards, terminated, truncated, infos
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         """Add the info of one environment; values that no array holds together are those of an array of objects."""
+        if not isinstance(env_info, Mapping):
+            raise no_info(env_info, env_num)
         for key, value in env_info.items():
             before = vector_infos.get(key)
             if before is not None and not _alike(before, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -45,8 +46,8 @@ class Workers(AsyncVectorEnv[Any, Any]):
     """Gymnasium's `AsyncVectorEnv`, where whatever an environment does becomes an `EnvironmentFault` in bounded time.
 
     An environment that raises tells its traceback; one that dies or does not answer is named. The processes ignore
-    SIGINT and SIGTERM, which reach a whole group, so that this one can end in order; they end with this process, however
-    that ends. Nothing is left of them after `close`, which kills what does not close in time.
+    SIGINT and SIGTERM, which reach a whole group, so that this one can end in order; they end with this process,
+    however that ends. Nothing is left of them after `close`, which kills what does not close in time.
 
     Args:
         env_fns: make one environment each; the first is also called here, to see its spaces.
@@ -163,6 +164,7 @@ class Workers(AsyncVectorEnv[Any, Any]):
             EnvironmentFault: where one raised or was killed, unless it had failed before.
         """
         self.closed = True
+        failed = bool(self._lost)
         allowed = 0.0 if terminate else timeout or self.timeout
         asked = [] if terminate else [index for index in range(self.num_envs) if index not in self._lost]
         for index in asked:
@@ -182,7 +184,7 @@ class Workers(AsyncVectorEnv[Any, Any]):
             pipe.close()
         for process in self.processes:
             process.close()
-        if faults:
+        if faults and not failed:
             raise faults[0]
 
     def _check_spaces(self) -> None:
@@ -203,10 +205,8 @@ class Workers(AsyncVectorEnv[Any, Any]):
             raise EnvironmentFault("The environment died or hangs since an earlier call.", index=min(self._lost))
 
     def _send(self, index: int, command: Any) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is dead, as waiting for its answer will tell
             self.parent_pipes[index].send(command)
-        except OSError:  # it is dead, as waiting for its answer will tell
-            pass
 
     def _answers(self, during: str, timeout: float) -> list[Any]:
         """Return what every worker answers; all are heard before one's failure is raised."""

@@ -32,6 +32,7 @@ SAME_FLOOR = {  # who may look at a neighbour
     "collector": {"state", "side_by_side", "normalization", "action_log", "faults"},
     "workers": {"faults"},
     "faults": set(),
+    "side_by_side": {"faults"},
     "action_log": set(),
     "normalization": {"state", "config"},
     "config": set(),
