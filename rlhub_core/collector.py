@@ -182,7 +182,10 @@ class Collector:
         cut = self.cut is not None and self.cut(raw_reward, terminated | truncated)
         if cut:
             truncated = truncated | ~terminated
-        ended = self._account(raw_reward, terminated, truncated)
+        try:
+            ended = self._account(raw_reward, terminated, truncated)
+        except Exception as error:  # rewards of another shape than they had when they were looked at
+            self._raise(error, "step")
         self.raw_observations = successor = self._own(raw)
         if self._lives is not None:
             lost = self._update_lives(info)
@@ -198,7 +201,10 @@ class Collector:
         if self.normalization is None:
             self.observations = self.raw_observations
             return Transition(observation, actions, reward, successor, terminated, truncated, info)
-        reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
+        try:
+            reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
+        except EnvironmentFault as fault:
+            self._raise(fault, "step")
         self._look()
         same = successor is self.raw_observations  # no episode ended
         next_observation = self.observations if same else self.normalization.observations(successor)

@@ -83,6 +83,12 @@ class EnvironmentSource:
             origin = origin if from_recipe else _in_full(origin, hub)
         return cls(origin, options, tuple(wrappers), hub, from_recipe)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"hub": None if self.hub is default_hub() else self.hub}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # in another process, which has the same installed
+        vars(self).update(state | {"hub": state["hub"] or default_hub()})
+
     @property
     def name(self) -> str:
         """What a reader calls it: its id where it has one."""

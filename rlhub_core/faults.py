@@ -50,8 +50,8 @@ def identity(vec: Any) -> tuple[str, str]:
 def bound(vec: Any) -> None:
     """Let no step, reset or call of an `AsyncVectorEnv` that a user made wait for ever."""
     inner = vec.unwrapped
-    if type(inner) is not AsyncVectorEnv or "step_wait" in vars(inner):
-        return
+    if not isinstance(inner, AsyncVectorEnv) or hasattr(inner, "start_timeout") or "step_wait" in vars(inner):
+        return  # our own bounds itself
     inner.step_wait = partial(inner.step_wait, timeout=TIMEOUT)  # type: ignore[method-assign]
     inner.call_wait = partial(inner.call_wait, timeout=TIMEOUT)  # type: ignore[method-assign]
     inner.reset_wait = partial(inner.reset_wait, timeout=START_TIMEOUT)  # type: ignore[method-assign]

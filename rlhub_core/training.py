@@ -226,7 +226,11 @@ def resume(
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
         run = Run(with_live_values(experiment, imported(parts.algorithm, config)), parts, folder)
-        run.restore(newest, manifest)
+        try:
+            run.restore(newest, manifest)
+        except BaseException:
+            run.close()
+            raise
         if steps is not None:
             run.experiment.write(folder)
         if run.restored == "warm":

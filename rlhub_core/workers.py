@@ -291,10 +291,10 @@ def _readable(pipe: Connection, timeout: float) -> bool:
 
 
 def _kill(processes: list[Any]) -> None:
-    for process in processes:
-        if process.is_alive():
-            process.kill()
-    for process in processes:
+    started = [process for process in processes if process.pid is not None]
+    for process in started:
+        process.kill()
+    for process in started:
         process.join()
 
 

@@ -19,7 +19,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlhub_core import Actor, Collector, EnvironmentContractError, Episode, Progress, Scheduled, option, state
+from rlhub_core import Actor, Collector, Episode, Progress, Scheduled, option, state
 from rlhub_core.schedules import resolved, whole
 from rlhub_deep.distributions import Distribution, Gaussian, distribution_of
 from rlhub_deep.modules import Activation, Factory, choose_device, example, make_module, to_tensors
@@ -268,9 +268,6 @@ def play(
         policy: what its outputs mean.
         members: [P, n] weights.
         episodes: of each member.
-
-    Raises:
-        EnvironmentContractError: for rewards that are no numbers, which cannot be ranked.
     """
     population, num_envs = len(members), collector.num_envs
     weights = torch.as_tensor(members, dtype=torch.float32).to(policies.weights.device)
@@ -295,8 +292,6 @@ def play(
             returns[task[ended]] = running[ended]
             over += ended.size
             finished += [episode for episode in collector.episodes() if task[episode.env] != NO_TASK]
-    if not np.isfinite(returns).all():
-        raise EnvironmentContractError("An episode's return is no finite number, so that members cannot be ranked.")
     idle = 1 - sum(episode.length for episode in finished) / (collector.steps - before)
     return Generation(returns.reshape(episodes, population).mean(0), finished, idle)
 
