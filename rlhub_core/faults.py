@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 from numpy.typing import NDArray
 
 from rlhub_core.errors import EnvironmentFault, squeezed
 
 STRICT = 128  # vector steps at the beginning, each of which is checked
-EVERY = 251  # vector steps between two checks after that; a prime, so that no rhythm of an environment hides from it
+EVERY = 499  # vector steps between two checks after that; a prime, so that no rhythm of an environment hides from it
 TIMEOUT = 60.0  # s that an environment in another process has for a step
 START_TIMEOUT = 300.0  # s that it has until it is made, and for its first reset
 OLDER = "Of older libraries' environments, legacy adapters (pip install rlhub-legacy) make Gymnasium's."
@@ -52,9 +53,12 @@ def bound(vec: Any) -> None:
     inner = vec.unwrapped
     if not isinstance(inner, AsyncVectorEnv) or hasattr(inner, "start_timeout") or "step_wait" in vars(inner):
         return  # our own bounds itself
-    inner.step_wait = partial(inner.step_wait, timeout=TIMEOUT)  # type: ignore[method-assign]
-    inner.call_wait = partial(inner.call_wait, timeout=TIMEOUT)  # type: ignore[method-assign]
-    inner.reset_wait = partial(inner.reset_wait, timeout=START_TIMEOUT)  # type: ignore[method-assign]
+    for name, allowed in (("step_wait", TIMEOUT), ("call_wait", TIMEOUT), ("reset_wait", START_TIMEOUT)):
+        setattr(inner, name, partial(_in_time, getattr(inner, name), allowed))
+
+
+def _in_time(wait: Callable[[float], Any], allowed: float, timeout: float | None = None) -> Any:
+    return wait(allowed if timeout is None else timeout)
 
 
 def explained(error: Exception, vec: Any, during: str) -> EnvironmentFault:
@@ -348,6 +352,7 @@ def _after_the_call(error: BaseException, inner: Any) -> bool:
 
 def _remote(error: Exception, inner: AsyncVectorEnv) -> EnvironmentFault:
     """Return the fault behind what Gymnasium's `AsyncVectorEnv` raises, as far as it tells."""
+    inner._state = AsyncState.DEFAULT  # else its `close` would wait for an answer that does not come
     failed = [index for index, pipe in enumerate(inner.parent_pipes) if pipe is None]
     if failed:
         return EnvironmentFault(raised(error), index=failed[0])
