@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ def bound(vec: Any) -> None:
         setattr(inner, name, partial(_in_time, getattr(inner, name), allowed))
 
 
-def _in_time(wait: Callable[[float], Any], allowed: float, timeout: float | None = None) -> Any:
-    return wait(allowed if timeout is None else timeout)
+def _in_time(method: Callable[[float], Any], allowed: float, timeout: float | None = None) -> Any:
+    return method(allowed if timeout is None else timeout)
 
 
 def explained(error: Exception, vec: Any, during: str) -> EnvironmentFault:
@@ -353,6 +354,11 @@ def _after_the_call(error: BaseException, inner: Any) -> bool:
 def _remote(error: Exception, inner: AsyncVectorEnv) -> EnvironmentFault:
     """Return the fault behind what Gymnasium's `AsyncVectorEnv` raises, as far as it tells."""
     inner._state = AsyncState.DEFAULT  # else its `close` would wait for an answer that does not come
+    if isinstance(error, (EOFError, OSError)):  # a pipe tells of a death before it can be asked for
+        ended = wait([process.sentinel for process in inner.processes], timeout=1.0)
+        for process in inner.processes:
+            if process.sentinel in ended:
+                process.join(timeout=1.0)
     failed = [index for index, pipe in enumerate(inner.parent_pipes) if pipe is None]
     if failed:
         return EnvironmentFault(raised(error), index=failed[0])

@@ -131,7 +131,7 @@ def nothing_left() -> Iterator[None]:
 
     def left() -> tuple[int, ...]:
         gc.collect()
-        shared = len(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else 0
+        shared = sum(f"-{os.getpid()}-" in name for name in os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else 0
         return len(multiprocessing.active_children()), shared, len(os.listdir("/dev/fd"))
 
     make_vec(Fine, 2, vectorization_mode="async").close()  # multiprocessing keeps a little memory for the next time
