@@ -106,13 +106,11 @@ class Collector:
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
+        # with its counters, as CPython takes longer to get at the attributes of an object that has more than 30
         self._checks = faults.Checks(env.single_observation_space, self.num_envs)
-        self._check_at = 0  # vector step whose outcome is to be looked at next
-        self._resets = 0
         faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
-        self._masked_resets_to_check = 3
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
         if terminal_on_life_loss and self._lives is None:
             raise ConfigError("terminal_on_life_loss needs an environment that tells of lives; this one does not.")
@@ -172,7 +170,7 @@ class Collector:
         observation = self.observations
         try:
             raw, raw_reward, terminated, truncated, info = self.env.step(actions)
-            if self._time >= self._check_at:
+            if self._time >= self._checks.at:
                 self._check(raw, raw_reward, terminated, truncated, info)
         except Exception as error:
             self._raise(error, "step")
@@ -362,12 +360,12 @@ class Collector:
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
         everywhere = seeds is not None and bool(which.all())
-        before = self.raw_observations if not everywhere and self._masked_resets_to_check else None
+        before = self.raw_observations if not everywhere and self._checks.masked_resets else None
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
-            self._resets += 1
-            if seeds is not None or self._time < faults.STRICT or self._resets % faults.EVERY == 0:
+            self._checks.resets += 1
+            if seeds is not None or self._time < faults.STRICT or self._checks.resets % faults.EVERY == 0:
                 self._check_reset(raw, info)
         except Exception as error:
             if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
@@ -395,7 +393,7 @@ class Collector:
     def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
         """Look at what a step gave: at every one in the beginning, now and then later."""
         strict = self._time < faults.STRICT
-        self._check_at = self._time + (1 if strict else faults.EVERY)
+        self._checks.at = self._time + (1 if strict else faults.EVERY)
         fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
         fault = fault or faults.no_number(self._returns, "sum of rewards since the last look")
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
@@ -517,7 +515,7 @@ class Collector:
         return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves(self.raw_observations)))
 
     def _check_masked_reset(self, before: ObsType, which: NDArray[np.bool_]) -> None:
-        self._masked_resets_to_check -= 1
+        self._checks.masked_resets -= 1
         for old, new in zip(leaves(before), leaves(self.raw_observations), strict=True):
             if not np.array_equal(old[~which], new[~which], equal_nan=old.dtype.kind == "f"):
                 raise EnvironmentContractError(

@@ -133,6 +133,9 @@ class Checks:
         self._leaves = [(leaf, *_limits(leaf, 1.0)) for leaf in _parts(space)]
         self._narrow: list[Any] | None = [_limits(leaf, 0.0) for leaf in _parts(space)]
         self._warned: set[str] = set()
+        self.at = 0  # vector step whose outcome is to be looked at next
+        self.resets = 0  # so far
+        self.masked_resets = 3  # that are still to be looked at
 
     def batch(self, raw: Any, *, strict: bool) -> EnvironmentFault | None:
         """Return the fault in a batch of observations [B, ...], or None; where strict, warn of what is harmless."""
