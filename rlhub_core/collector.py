@@ -13,25 +13,29 @@ episode would be simpler, but a seeded reset of ale-py's vector environment cost
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from rlhub_core import state
-from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError
+from rlhub_core import faults, state
+from rlhub_core.action_log import ActionLog
+from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, EnvironmentFault
 from rlhub_core.normalization import Normalization
 from rlhub_core.protocol import Actor, ActType, Episode, ObsType, Transition
 from rlhub_core.seeding import stretch_seeds
 from rlhub_core.side_by_side import SideBySide
+from rlhub_core.trees import leaves, overlap
 
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
@@ -92,8 +96,7 @@ class Collector:
         self._lives: NDArray[Any] | None
         self._masks: NDArray[Any] | None  # [B, ...] `info["action_mask"]` of what to act on next
         self._told: NDArray[np.bool_]  # [B] whether it told so of the newest observation
-        self._has_masks: bool | None = None  # does the environment have a method for them? Asked when first needed
-        self._has_carried: bool | None = None  # likewise
+        self._has: dict[str, bool] = {}  # which methods the environments have, asked when first needed
         self.steps = 0
         self.lap: Callable[[str], object] = _unmeasured
         self._time = 0  # vector steps
@@ -106,9 +109,11 @@ class Collector:
         self._lengths = np.zeros(self.num_envs, np.int64)  # [B]
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
+        # with its counters, as CPython takes longer to get at the attributes of an object that has more than 30
+        self._checks = faults.Checks(env.single_observation_space, self.num_envs)
+        faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
-        self._masked_resets_to_check = 3
         self._reset(np.ones(self.num_envs, np.bool_), self._seeds(self._stretch))
         if terminal_on_life_loss and self._lives is None:
             raise ConfigError("terminal_on_life_loss needs an environment that tells of lives; this one does not.")
@@ -144,9 +149,13 @@ class Collector:
                     f'info["{_MASK}"] at every reset and step.'
                 )
             return self._masks
-        if self._has_masks is None:
-            self._has_masks = has_method(self.env, _MASKS)
-        return np.stack(self.env.call(_MASKS)) if self._has_masks else None  # type: ignore[attr-defined]
+        if _MASKS not in self._has:
+            with self._watching("call"):
+                self._has[_MASKS] = has_method(self.env, _MASKS)
+        if not self._has[_MASKS]:
+            return None
+        with self._watching("call"):
+            return np.stack(self.env.call(_MASKS))  # type: ignore[attr-defined]
 
     def act(self, actor: Actor) -> ActType:
         """Return what an actor does now."""
@@ -157,16 +166,27 @@ class Collector:
 
         Args:
             actions: [B, ...] one for each environment.
+
+        Raises:
+            EnvironmentFault: where an environment misbehaves; nothing is to be done with it any more.
         """
         observation = self.observations
-        raw, raw_reward, terminated, truncated, info = self.env.step(actions)
+        try:
+            raw, raw_reward, terminated, truncated, info = self.env.step(actions)
+            if self._time >= self._checks.at:
+                self._check(raw, raw_reward, terminated, truncated, info)
+        except Exception as error:
+            self._raise(error, "step")
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
         cut = self.cut is not None and self.cut(raw_reward, terminated | truncated)
         if cut:
             truncated = truncated | ~terminated
-        ended = self._account(raw_reward, terminated, truncated)
+        try:
+            ended = self._account(raw_reward, terminated, truncated)
+        except Exception as error:  # rewards of another shape than they had when they were looked at
+            self._raise(error, "step")
         self.raw_observations = successor = self._own(raw)
         if self._lives is not None:
             lost = self._update_lives(info)
@@ -184,7 +204,10 @@ class Collector:
             transition = Transition(observation, actions, reward, successor, terminated, truncated, info)
             self.recent.append(transition)
             return transition
-        reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
+        try:
+            reward = self.normalization.step(self.raw_observations, reward, terminated | truncated)
+        except EnvironmentFault as fault:
+            self._raise(fault, "step")
         self._look()
         same = successor is self.raw_observations  # no episode ended
         next_observation = self.observations if same else self.normalization.observations(successor)
@@ -219,8 +242,10 @@ class Collector:
                 f"The environments of {self.env} cannot be taken apart. {_MAKE_SYNC} Wrappers go around single ones."
             )
         alone = self.env.envs[env]
+        vec = SideBySide([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP)
+        faults.introduce(vec, faults.source_of(self.env))
         return Collector(
-            SideBySide([lambda: alone], autoreset_mode=AutoresetMode.NEXT_STEP),
+            vec,
             seed,
             reseed_every=self.reseed_every,
             reward_clip=self.reward_clip,
@@ -236,7 +261,15 @@ class Collector:
         return ended
 
     def save(self, folder: Path) -> None:
-        """Write what `load` needs to bring every environment back to where it is."""
+        """Write what `load` needs to bring every environment back to where it is.
+
+        Raises:
+            EnvironmentFault: where there is no finite number to write.
+        """
+        with self._watching("step"):
+            self._check_finite()
+        with self._watching("call"):
+            carried = list(self.env.get_attr(_CARRIED)) if self._carries() else None  # type: ignore[attr-defined]
         state.save(
             folder,
             "collector",
@@ -251,7 +284,7 @@ class Collector:
                 "evidence": self._evidence,
                 "ended": [list(episode) for episode in self._ended],
                 "checksum": self._checksum(),
-                "carried": list(self.env.get_attr(_CARRIED)) if self._carries() else None,  # type: ignore[attr-defined]
+                "carried": carried,
             },
         )
         if self.normalization is not None:
@@ -292,12 +325,20 @@ class Collector:
         return exact
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment.
+
+        Raises:
+            EnvironmentFault: where that fails; nothing is left of environments in other processes nevertheless.
+        """
+        with self._watching("close"):
+            self.env.close()
 
     def _end(self, ended: NDArray[np.bool_], *, anew: bool) -> None:
         envs = np.flatnonzero(ended)
         returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
+        if not all(map(math.isfinite, returns)):
+            with self._watching("step"):
+                self._check_finite()
         self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
         over = ended & (anew | (self._time - self._begun >= self.reseed_every))
         if not over.any():
@@ -308,9 +349,9 @@ class Collector:
 
     def _carries(self) -> bool:
         """Return whether a seed is not all that its environments begin a stretch with."""
-        if self._has_carried is None:
-            self._has_carried = has_method(self.env, _CARRIED)
-        return self._has_carried
+        if _CARRIED not in self._has:
+            self._has[_CARRIED] = has_method(self.env, _CARRIED)
+        return self._has[_CARRIED]
 
     def _next_stretch(self, which: NDArray[np.bool_]) -> None:
         self._stretch[which] += 1
@@ -332,14 +373,18 @@ class Collector:
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
         everywhere = seeds is not None and bool(which.all())
-        before = self.raw_observations if not everywhere and self._masked_resets_to_check else None
+        before = self.raw_observations if not everywhere and self._checks.masked_resets else None
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
-        except gymnasium.error.Error as error:
-            if "Seed must be a python integer" not in str(error):
-                raise
-            raise EnvironmentContractError(f"{self.env} takes no seed for each environment. {_MAKE_SYNC}") from error
+            self._checks.resets += 1
+            if seeds is not None or self._time < faults.STRICT or self._checks.resets % faults.EVERY == 0:
+                self._check_reset(raw, info)
+        except Exception as error:
+            if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
+                told = f"{self.env} takes no seed for each environment. {_MAKE_SYNC}"
+                raise EnvironmentContractError(told) from error
+            self._raise(error, "reset")
         self.raw_observations = self._own(raw)
         self.first = which
         self._returns[which] = 0.0
@@ -358,7 +403,68 @@ class Collector:
         if self._masks is not None:
             self._update_masks(info, which)
 
+    def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
+        """Look at what a step gave: at every one in the beginning, now and then later."""
+        strict = self._time < faults.STRICT
+        self._checks.at = self._time + (1 if strict else faults.EVERY)
+        fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
+        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look")
+        fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
+        if fault is not None:
+            raise fault
+
+    def _check_reset(self, raw: ObsType, info: Any) -> None:
+        fault = None if isinstance(info, dict) else faults.no_info(info)
+        strict = self._time < faults.STRICT
+        fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
+        if fault is not None:
+            raise fault
+
+    def _check_finite(self) -> None:
+        """Raise the fault in what a checkpoint would hold."""
+        fault = faults.no_number(self._returns, "sum of rewards") or self._checks.batch(
+            self.raw_observations, strict=False
+        )
+        if fault is not None:
+            raise fault
+
+    def _form_fault(self) -> EnvironmentFault | None:
+        """Return the fault in observations as single environments in this process gave them."""
+        inner = self.env.unwrapped
+        return self._checks.apart(inner._env_obs) if isinstance(inner, SyncVectorEnv) else None
+
+    def _raise(self, error: Exception, during: str) -> NoReturn:
+        """Raise an error as a fault that says where it is."""
+        if isinstance(error, EnvironmentFault):
+            self._locate(error, during)
+            raise error
+        fault = faults.explained(error, self.env, during)
+        self._locate(fault, during)
+        raise fault from error
+
+    def _locate(self, fault: EnvironmentFault, during: str) -> None:
+        if fault.index is None and self.num_envs == 1:
+            fault.index = 0
+        seed = since = None
+        if fault.index is not None:
+            seed = self._seeds(self._stretch)[fault.index]
+            since = int(self._time - self._begun[fault.index])
+        name, offered_by = faults.identity(self.env)
+        fault.locate(
+            name, offered_by, during, self.num_envs, step=self._time * self.num_envs, seed=seed, since_seed=since
+        )
+
+    @contextlib.contextmanager
+    def _watching(self, during: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._raise(error, during)
+
     def _update_lives(self, info: dict[str, Any]) -> NDArray[np.bool_]:
+        if "lives" not in info:
+            told = "The environment told lives once, but not now. It must give info['lives'] at every reset and step."
+            self._raise(EnvironmentContractError(told), "step")
         lives = np.asarray(info["lives"])
         lost = lives < self._lives
         self._lives = lives
@@ -380,7 +486,7 @@ class Collector:
             if self._handed_out is None:
                 self._handed_out = raw
                 return copy.deepcopy(raw)
-            self._shared = _overlap(self._handed_out, raw)
+            self._shared = overlap(self._handed_out, raw)
             self._handed_out = None
         return copy.deepcopy(raw) if self._shared else raw
 
@@ -401,7 +507,9 @@ class Collector:
             starting = (begun == time) & (time > first_step)
             if starting.any():
                 self._reset(starting, _where(starting, seeds))
-            raw, reward, terminated, truncated, info = self.env.step(self._log[time])
+            self._time = time
+            with self._watching("step, repeated to restore it"):
+                raw, reward, terminated, truncated, info = self.env.step(self._log[time])
             self.raw_observations = self._own(raw)
             ended = self._account(reward, terminated, truncated)
             if self._lives is not None:
@@ -417,11 +525,11 @@ class Collector:
         self.first = self._lengths == 0
 
     def _checksum(self) -> int:
-        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in _leaves(self.raw_observations)))
+        return zlib.crc32(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves(self.raw_observations)))
 
     def _check_masked_reset(self, before: ObsType, which: NDArray[np.bool_]) -> None:
-        self._masked_resets_to_check -= 1
-        for old, new in zip(_leaves(before), _leaves(self.raw_observations), strict=True):
+        self._checks.masked_resets -= 1
+        for old, new in zip(leaves(before), leaves(self.raw_observations), strict=True):
             if not np.array_equal(old[~which], new[~which], equal_nan=old.dtype.kind == "f"):
                 raise EnvironmentContractError(
                     f"{self.env} does not honour reset(options={{'reset_mask': mask}}): environments outside the mask "
@@ -448,74 +556,8 @@ def has_method(env: Any, name: str) -> bool:
         return bool(inner.envs[0].has_wrapper_attr(name))
     if not hasattr(inner, "env_fns"):
         return False
-    one = inner.env_fns[0]()  # asking a process for what it has not would end it
-    try:
-        return bool(one.has_wrapper_attr(name))
-    finally:
-        one.close()
-
-
-class ActionLog:
-    """The actions of the running stretches, one entry a vector step; grows by doubling and is cut at its start."""
-
-    def __init__(self, entries: Any = None, start: int = 0) -> None:
-        self._start = start  # vector step of the first entry
-        self._size = self._capacity = 0 if entries is None else len(_leaves(entries)[0])
-        self._entries = entries  # arrays [capacity, B, ...], nested as the actions are
-
-    def append(self, actions: ActType) -> None:
-        """Add one vector step's actions."""
-        if self._size == self._capacity:
-            self._grow(actions)
-        if type(self._entries) is np.ndarray:  # nearly always, and this is the hot path
-            self._entries[self._size] = actions
-        else:
-            for leaf, action in zip(_leaves(self._entries), _leaves(actions), strict=True):
-                leaf[self._size] = action
-        self._size += 1
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, time: int) -> ActType:
-        return _map(lambda leaf: leaf[time - self._start], self._entries)
-
-    def tail(self, time: int) -> Any:
-        """Return the entries from a vector step on."""
-        return _map(lambda leaf: leaf[time - self._start : self._size], self._entries)
-
-    def forget(self, time: int) -> None:
-        """Drop the entries before a vector step, once they are as many as the others: copying those costs as much."""
-        if 2 * (time - self._start) >= self._size > 0:
-            self._entries = _map(np.copy, self.tail(time))
-            self._size = self._capacity = self._size - (time - self._start)
-            self._start = time
-
-    def _grow(self, actions: ActType) -> None:
-        self._capacity = max(64, 2 * self._size)
-        old = self._entries if self._size else _map(lambda leaf: leaf[None], actions)
-        self._entries = _map(lambda leaf: np.resize(leaf, (self._capacity, *leaf.shape[1:])), old)
+    return bool(inner.call("has_wrapper_attr", name)[0])
 
 
 def _where(which: NDArray[np.bool_], seeds: list[int]) -> list[int | None]:
     return [seed if chosen else None for seed, chosen in zip(seeds, which, strict=True)]
-
-
-def _leaves(tree: Any) -> list[NDArray[Any]]:
-    if isinstance(tree, dict):
-        return [leaf for key in sorted(tree) for leaf in _leaves(tree[key])]
-    if isinstance(tree, tuple):
-        return [leaf for child in tree for leaf in _leaves(child)]
-    return [] if tree is None else [np.asarray(tree)]
-
-
-def _map(function: Any, tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _map(function, tree[key]) for key in tree}
-    if isinstance(tree, tuple):
-        return tuple(_map(function, child) for child in tree)
-    return None if tree is None else function(np.asarray(tree))
-
-
-def _overlap(one: ObsType, other: ObsType) -> bool:
-    return any(np.may_share_memory(a, b) for a, b in zip(_leaves(one), _leaves(other), strict=True))

@@ -16,7 +16,7 @@ from rlhub_core.errors import (
     ArtefactError,
     CheckpointError,
     ConfigError,
-    EnvironmentContractError,
+    EnvironmentFault,
     RlhubError,
     StorageError,
     TrainingError,
@@ -26,7 +26,7 @@ from rlhub_core.errors import (
 from rlhub_core.specs import CommandSpec
 
 FAILURES = (  # nobody's wrong use of the command line
-    *(ArtefactError, CheckpointError, EnvironmentContractError, StorageError, TrainingError, TrustError),
+    *(ArtefactError, CheckpointError, EnvironmentFault, StorageError, TrainingError, TrustError),
 )
 
 

@@ -7,17 +7,19 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import packages_distributions, version
 from time import perf_counter
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rlhub_core import config, threads
+from rlhub_core import config, faults, threads
 from rlhub_core.errors import (
     ConfigError,
     EnvironmentContractError,
+    EnvironmentFault,
     NotFoundError,
     PluginError,
     TrustError,
@@ -27,6 +29,7 @@ from rlhub_core.errors import (
 from rlhub_core.hub import Hub, default_hub
 from rlhub_core.side_by_side import SideBySide
 from rlhub_core.specs import AdapterSpec
+from rlhub_core.workers import Workers
 
 Env = gymnasium.Env[Any, Any]
 Vec = VectorEnv[Any, Any, Any]
@@ -85,6 +88,12 @@ class EnvironmentSource:
             origin = origin if from_recipe else _in_full(origin, hub)
         return cls(origin, options, tuple(wrappers), hub, from_recipe, trust)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"hub": None if self.hub is default_hub() else self.hub}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # in another process, which has the same installed
+        vars(self).update(state | {"hub": state["hub"] or default_hub()})
+
     @property
     def name(self) -> str:
         """What a reader calls it: its id where it has one."""
@@ -99,6 +108,19 @@ class EnvironmentSource:
     def is_instance(self) -> bool:
         """Whether it is one live environment, which cannot be made twice."""
         return not isinstance(self.origin, str) and not callable(self.origin)
+
+    @property
+    def offered_by(self) -> str:
+        """The distribution that it comes from, with its version; "" where it is nobody's."""
+        plugin = self.hub.provider(self.origin) if isinstance(self.origin, str) else None
+        if plugin is not None:
+            return f"{plugin.distribution or plugin.name} {plugin.version}".rstrip()
+        origin: Any = self.origin
+        if isinstance(origin, str):
+            origin = getattr(gymnasium.registry.get(origin.rpartition(":")[2]), "entry_point", None)
+        module = origin if isinstance(origin, str) else getattr(origin, "__module__", None) or ""
+        distributions = packages_distributions().get(module.partition(":")[0].partition(".")[0], ())
+        return f"{distributions[0]} {version(distributions[0])}" if distributions else ""
 
     def make(self, render_mode: str | None = None) -> Env:
         """Return one new environment (the object itself where it is one).
@@ -127,12 +149,19 @@ class EnvironmentSource:
         Args:
             num_envs: how many.
             vectorization_mode: "sync", "async" or "vector_entry_point"; the default is a plugin environment's own
-                vector implementation where it has one, else "sync".
+                vector implementation where it has one, else "sync". "async:timeout=10" has arguments of `Workers`.
             render_mode: of each environment.
 
         Raises:
             ConfigError: for a `num_envs` that is no positive integer, or an unknown mode; otherwise as `make`.
+            EnvironmentFault: for an environment that cannot be made in a process of its own.
         """
+        vec = self._vectorized(num_envs, vectorization_mode, render_mode)
+        if vec is not self.origin:
+            faults.introduce(vec, self)
+        return vec
+
+    def _vectorized(self, num_envs: int, vectorization_mode: str | None, render_mode: str | None) -> Vec:
         check_positive("num_envs", num_envs)
         if isinstance(self.origin, VectorEnv):
             if self.origin.num_envs != num_envs:
@@ -155,13 +184,20 @@ class EnvironmentSource:
                 options,
             )
             return vec
-        if vectorization_mode not in ("sync", "async"):
+        makers = [lambda: self.make(render_mode)] * num_envs
+        if vectorization_mode == "sync":
+            return SideBySide(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+        mode, settings = config.split_name(vectorization_mode)
+        if mode != "async":
             raise ConfigError(
                 f"There is no vectorization mode {vectorization_mode!r}. There are: async, sync, vector_entry_point."
             )
-        kind = SideBySide if vectorization_mode == "sync" else AsyncVectorEnv
-        makers = [threads.alone(lambda: self.make(render_mode))] * num_envs
-        return kind(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+        bound = config.bind(Workers, settings, "async", skip=1)
+        try:
+            return Workers([threads.alone(make) for make in makers], **bound)
+        except EnvironmentFault as fault:
+            fault.locate(self.name, self.offered_by, "construction", num_envs)
+            raise
 
     def _options(self, render_mode: str | None) -> dict[str, Any]:
         """Return the keyword arguments; Gymnasium's limit of None is that of the specification, as if not given."""

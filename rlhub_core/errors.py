@@ -46,8 +46,73 @@ class SpaceError(RlhubError):
     """An algorithm and an environment whose spaces do not fit."""
 
 
-class EnvironmentContractError(RlhubError):
-    """An environment that does not keep Gymnasium's contract."""
+class EnvironmentFault(RlhubError):
+    """An environment that misbehaves: it raises, hangs, dies, or gives what its spaces do not hold.
+
+    Where an exception of the environment is the reason, that is the `__cause__`; of one in a worker process it is the
+    `WorkerTraceback`.
+
+    Args:
+        problem: what is wrong, in one sentence.
+        index: of the environment among those of its vector environment, where it is known.
+        cure: what to do, in one sentence.
+
+    Attributes:
+        environment: its name; "" as long as nobody has said where the fault is.
+        offered_by: the distribution that it comes from, with its version, or "".
+        during: "reset", "step", "close", …
+        step: env steps so far, all environments together.
+        seed: of the reset from which on its actions lead to the fault; None where the index is not known.
+        since_seed: its steps since then.
+    """
+
+    def __init__(self, problem: str, *, index: int | None = None, cure: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.index, self.cure = problem, index, cure
+        self.environment = self.offered_by = self.during = ""
+        self.num_envs = 1
+        self.step: int | None = None
+        self.seed: int | None = None
+        self.since_seed: int | None = None
+
+    def locate(
+        self,
+        environment: str,
+        offered_by: str,
+        during: str,
+        num_envs: int,
+        *,
+        step: int | None = None,
+        seed: int | None = None,
+        since_seed: int | None = None,
+    ) -> None:
+        """Say where it is; who says it first knows best."""
+        if not self.environment:
+            self.environment, self.offered_by, self.during = environment, offered_by, during
+            self.num_envs, self.step, self.seed, self.since_seed = num_envs, step, seed, since_seed
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.problem, self._place(), self.cure)))
+
+    def _place(self) -> str:
+        if not self.environment:
+            return ""
+        which = "one" if self.index is None else f"number {self.index}"
+        offered = f", offered by {self.offered_by}" if self.offered_by else ""
+        at = "" if self.step is None else f" at env step {self.step:,}"
+        seeded = "" if self.seed is None else f", {self.since_seed:,} steps after its reset with seed {self.seed}"
+        return f"That is {which} of {self.num_envs} × {self.environment}{offered}, in {self.during}{at}{seeded}."
+
+
+class EnvironmentContractError(EnvironmentFault):
+    """An environment that does not keep Gymnasium's contract, or lacks what is asked of it."""
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an exception in a worker process, as text."""
+
+    def __str__(self) -> str:
+        return "\n" + str(self.args[0])
 
 
 class RunError(RlhubError):

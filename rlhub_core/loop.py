@@ -10,14 +10,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from rlhub_core import postmortem
 from rlhub_core.displays import can_be_watched
-from rlhub_core.errors import NonFiniteError, RunError, TrainingError
+from rlhub_core.errors import EnvironmentFault, NonFiniteError, RunError, TrainingError
 from rlhub_core.progress import ProgressBar
 from rlhub_core.protocol import Callback, Progress, StopTraining
 from rlhub_core.run import Run, naming
@@ -40,7 +40,7 @@ def drive(run: Run, show_progress: bool | None) -> Run:
     if wanted and not any(isinstance(callback, ProgressBar) for callback in run.callbacks):
         run.callbacks = (*run.callbacks, ProgressBar())
     with _signals() as received, contextlib.ExitStack() as ending:
-        ending.callback(run.close)
+        ending.push(_closing(run))
         for callback in run.callbacks:
             with naming(callback, "before the first step"):
                 callback.on_start(run)
@@ -49,6 +49,8 @@ def drive(run: Run, show_progress: bool | None) -> Run:
             _loop(run, received)
         except NonFiniteError as error:
             postmortem.explain(error, run)
+        except EnvironmentFault as fault:
+            _say_what_is_kept(fault, run)
             raise
     if received:
         by = signal.Signals(received[0]).name
@@ -58,6 +60,31 @@ def drive(run: Run, show_progress: bool | None) -> Run:
         )
         raise KeyboardInterrupt("saved") if received[0] == signal.SIGINT else SystemExit(128 + received[0])
     return run
+
+
+def _closing(run: Run) -> Callable[..., None]:
+    """Return what closes a run; where closing fails after something else has, that stays the error."""
+
+    def close(kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            run.close()
+        except EnvironmentFault as fault:
+            if error is None:
+                fault.add_note("Training has ended before, and the run is saved.")
+                raise
+            error.add_note(f"And then: {fault}")
+
+    return close
+
+
+def _say_what_is_kept(fault: EnvironmentFault, run: Run) -> None:
+    """Say from where on a run can go on: what an algorithm is in the middle of is no whole state."""
+    assert run.collector is not None
+    if run.collector.steps:
+        fault.add_note(
+            f"The run's newest checkpoint is of step {run.last_checkpoint:,}. Mend the environment, then go on with: "
+            f"rlhub resume {shlex.quote(str(run.folder))}"
+        )
 
 
 def _end(callback: Callback, run: Run) -> None:

@@ -77,19 +77,21 @@ class Run:
                 (vec.single_observation_space, vec.single_action_space),
                 vec.metadata.get("provenance", {}),
             )
-            self._normalize(spaces[0])
-            self.collector = Collector(
-                vec,
-                stream(experiment.seed, "environments"),
-                reseed_every=experiment.reseed_every,
-                reward_clip=experiment.reward_clip,
-                terminal_on_life_loss=experiment.terminal_on_life_loss,
-                normalization=self.normalization,
-            )
+            with self._closing_if_refused(vec):
+                self._normalize(spaces[0])
+                self.collector = Collector(
+                    vec,
+                    stream(experiment.seed, "environments"),
+                    reseed_every=experiment.reseed_every,
+                    reward_clip=experiment.reward_clip,
+                    terminal_on_life_loss=experiment.terminal_on_life_loss,
+                    normalization=self.normalization,
+                )
         self.observation_space, self.action_space = spaces
         seen = spaces[0] if self.normalization is None else self.normalization.observation_space
-        self.algorithm: Algorithm = self._build(seen, spaces[1])
-        self.memory = {} if self.collector is None else self._memory()
+        with self._closing_if_refused(None if self.collector is None else self.collector.env):
+            self.algorithm: Algorithm = self._build(seen, spaces[1])
+            self.memory = {} if self.collector is None else self._memory()
         self.records = Records(folder, experiment.log_every, self._in_force, lambda: self.seconds)
         self._begun = time.monotonic()  # what was built until here is no training
 
@@ -174,6 +176,17 @@ class Run:
         """Close the environments, but not one that the user made."""
         if self.collector is not None and not self.environment.is_instance:
             self.collector.close()
+
+    @contextlib.contextmanager
+    def _closing_if_refused(self, env: Any) -> Iterator[None]:
+        """Close environments that were made for a run that is not to be; processes of their own would stay."""
+        try:
+            yield
+        except BaseException:
+            if env is not None and not self.environment.is_instance:
+                with contextlib.suppress(Exception):  # which tells less than what is under way
+                    env.close()
+            raise
 
     def _normalize(self, observation_space: Any) -> None:
         settings = self.experiment.normalize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -9,7 +10,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
-from rlhub_core.errors import EnvironmentContractError
+from rlhub_core.errors import EnvironmentContractError, EnvironmentFault
+from rlhub_core.faults import misshapen, no_info, raised
 
 _ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -64,13 +66,30 @@ class SideBySide(SyncVectorEnv):
         infos: dict[str, Any] = {}
         for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             seen[i], rewards[i], terminated[i], truncated[i], info = env.step(action)
-            if info:
+            if info or info is None:
                 infos = self._add_info(infos, info, i)
         self._autoreset_envs = terminated | truncated
         return self._stacked(seen), rewards, terminated, truncated, infos
 
+    def close_extras(self, **keywords: Any) -> None:
+        """Close every environment.
+
+        Raises:
+            EnvironmentFault: where one raised; the others are closed nevertheless.
+        """
+        failed: dict[int, Exception] = {}
+        for index, env in enumerate(self.envs):
+            try:
+                env.close()
+            except Exception as error:
+                failed[index] = error
+        for index, first in failed.items():
+            raise EnvironmentFault(raised(first), index=index) from first
+
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         """Add the info of one environment; values that no array holds together are those of an array of objects."""
+        if not isinstance(env_info, Mapping):
+            raise no_info(env_info, env_num)
         for key, value in env_info.items():
             before = vector_infos.get(key)
             if before is not None and not _alike(before, value):
@@ -98,13 +117,12 @@ class SideBySide(SyncVectorEnv):
         space = self.single_observation_space
         try:
             stacked = np.array(seen, space.dtype)
-        except ValueError:  # they are not even of one shape
+        except (TypeError, ValueError):  # they are not even of one shape, or no numbers
             stacked = np.empty(0)
         if stacked.shape != (self.num_envs, *space.shape):  # type: ignore[misc] # a space of arrays has a shape
-            shapes = sorted({str(np.shape(one)) for one in seen})
-            raise EnvironmentContractError(
-                f"{self.envs[0]} gave an observation of shape {' and '.join(shapes)}; its space is {space}."
-            )
+            wrong = [(i, text) for i, one in enumerate(seen) if (text := misshapen(space, one)[0])]
+            index, text = wrong[0]
+            raise EnvironmentContractError(f"{self.envs[index]} gave an observation that {text}.", index=index)
         return stacked
 
 

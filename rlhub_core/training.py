@@ -201,7 +201,8 @@ def _new_run(experiment: Experiment, parts: Parts, folder: str | Path | None) ->
                 storage.replace(folder / PROVENANCE, json.dumps(run.provenance | {"memory": run.memory}, indent=1))
             yield run
         except BaseException as error:
-            refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not run.steps
+            begun = run.steps or (run.collector is not None and run.collector.steps)
+            refused = isinstance(error, RlhubError) and not isinstance(error, TrainingError) and not begun
             if refused or not checkpoint.steps(folder / "checkpoints"):
                 _free(folder)
                 if created:
@@ -275,7 +276,11 @@ def resume(
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
         with settled(experiment.threads, manifest["provenance"].get("torch_threads")):
             run = Run(experiment, parts, folder)
-            run.restore(newest, manifest)
+            try:
+                run.restore(newest, manifest)
+            except BaseException:
+                run.close()
+                raise
             if steps is not None:
                 with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
                     run.experiment.write(folder)

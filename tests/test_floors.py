@@ -11,11 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"errors", "protocol", "specs", "schedules", "seeding", "actors", "artefacts"},
+    {"errors", "protocol", "specs", "schedules", "seeding", "actors", "artefacts", "trees"},
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "segments", "replay", "stopwatch", "storage", "finite", "recorded_spaces"),
-        *("discovery", "offers", "threads"),
+        *("discovery", "offers", "threads", "action_log", "faults", "workers"),
     },
     {"hub", "envs", "evaluation", "rehearsal"},
     {
@@ -33,7 +33,11 @@ FLOORS = [
 _SHOWN = {"playing.recording", "playing.watching", "reporting.plotting", "reporting.page"}
 SAME_FLOOR = {  # who may look at a neighbour
     "state": {"memory"},
-    "collector": {"state", "side_by_side", "normalization"},
+    "collector": {"state", "side_by_side", "normalization", "action_log", "faults"},
+    "workers": {"faults"},
+    "faults": set(),
+    "side_by_side": {"faults"},
+    "action_log": set(),
     "normalization": {"state", "config"},
     "config": set(),
     "checkpoint": {"storage"},

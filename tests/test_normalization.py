@@ -310,18 +310,19 @@ def test_rewards_are_normalised_whatever_is_observed() -> None:
 def test_what_is_not_finite_is_refused_before_it_spoils_anything(bad: float) -> None:
     class Broken(Tape):
         def see(self) -> Any:
-            return super().see() * (bad if self.now == 3 else 1)
+            return super().see() * (bad if self.now == late + 1 else 1)
 
         def rewarded(self) -> float:
-            return bad if self.now == 2 else 1.0
+            return bad if self.now == late else 1.0
 
-    ours = collector(Tape(9), Broken(9))
-    steps(ours, 1)
+    late = 200  # when the collector does not look at every step any more
+    ours = collector(Tape(999), Broken(999))
+    steps(ours, late - 1)
     assert ours.normalization is not None
     with pytest.raises(EnvironmentContractError, match=f"Environment 1 has given the reward {bad}. What is not finite"):
         steps(ours, 1)
-    only = collector(Tape(9), Broken(9), normalize="observations")
-    steps(only, 2)
+    only = collector(Tape(999), Broken(999), normalize="observations")
+    steps(only, late)
     assert only.normalization is not None
     before = only.normalization.observation_moments[""].state()
     with pytest.raises(

@@ -102,9 +102,9 @@ def test_an_observation_of_another_shape_is_told(shape: tuple[int, ...]) -> None
     env = SideBySide([made] * 2)
     env.reset(seed=0)
     env.step(np.array([0, 0]))
-    with pytest.raises(EnvironmentContractError, match=rf"observation of shape .*\({shape[0]},\).*; its space is"):
+    with pytest.raises(EnvironmentContractError, match=rf"observation that has shape \[{shape[0]}\]; its space is"):
         env.step(np.array([1, 0]))
-    with pytest.raises(EnvironmentContractError, match=r"gave an observation of shape"):
+    with pytest.raises(EnvironmentContractError, match=r"gave an observation that has shape"):
         env.step(np.array([1, 1]))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from rlhub_core.actors import values_of
 from rlhub_core.collector import act
 from rlhub_core.envs import Env, EnvironmentSource
-from rlhub_core.errors import ConfigError, EnvironmentContractError, RlhubError, listed
+from rlhub_core.errors import ConfigError, EnvironmentContractError, EnvironmentFault, RlhubError, listed
 from rlhub_core.evaluation import check_same_spaces, subject_of
+from rlhub_core.faults import raised
 from rlhub_core.protocol import ObsType
 
 
@@ -117,7 +119,8 @@ class Stage:
             max_steps: after which it is cut off.
         """
         env = self.env
-        observation, info = env.reset(seed=seed)
+        with self._watching("reset"):
+            observation, info = env.reset(seed=seed)
         first, return_ = np.ones(1, np.bool_), 0.0
         for step in range(max_steps + 1):
             batch = _batched(env, observation)
@@ -128,12 +131,25 @@ class Stage:
             if over:
                 return
             action = action if instead is None else instead
-            observation, reward, terminated, truncated, info = env.step(action)
+            with self._watching("step", step, seed):
+                observation, reward, terminated, truncated, info = env.step(action)
             return_ += float(reward)
             first = np.zeros(1, np.bool_)
             if terminated or truncated:
                 yield self._moment(_batched(env, observation), None, step + 1, return_, last=True, finished=True)
                 return
+
+    @contextlib.contextmanager
+    def _watching(self, during: str, step: int = 0, seed: int | None = None) -> Iterator[None]:
+        """Raise what goes wrong in the environment as a fault that says where it is."""
+        try:
+            yield
+        except Exception as error:
+            fault = error if isinstance(error, EnvironmentFault) else EnvironmentFault(raised(error), index=0)
+            fault.locate(self.name, self._source.offered_by, during, 1, step=step, seed=seed, since_seed=step)
+            if fault is error:
+                raise
+            raise fault from error
 
     def _moment(
         self, batch: ObsType, action: Any, step: int, return_: float, *, last: bool = False, finished: bool = False

@@ -58,7 +58,10 @@ class Fragile(CartPoleEnv):
 
 
 def test_a_worker_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TrainingError, match=r"Worker \d of deep/a3c failed: RuntimeError: the pole is broken"):
+    with pytest.raises(
+        TrainingError,
+        match=r"Worker \d of deep/a3c failed: EnvironmentFault: .* RuntimeError: the pole is broken",
+    ):
         rlhub.train("deep/a3c", Fragile, steps=10_000, num_envs=2, config=QUICK, folder="run")
     assert "in step" in capfd.readouterr().err  # the worker's own traceback
     assert not multiprocessing.active_children()
