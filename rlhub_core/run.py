@@ -170,10 +170,6 @@ class Run:
     def close(self) -> None:
         """Close the records and the environments, but not an environment that the user made."""
         self.records.close()
-        self.close_environments()
-
-    def close_environments(self) -> None:
-        """Close the environments, but not one that the user made."""
         if self.collector is not None and not self.environment.is_instance:
             self.collector.close()
 
@@ -218,7 +214,7 @@ class Run:
         return algorithm
 
     def _workers(self) -> list[memory.Held]:
-        if self.experiment.vectorization_mode != "async":
+        if (self.experiment.vectorization_mode or "").partition(":")[0] != "async":
             return []
         return [memory.Held("worker processes", memory.WORKER * self.experiment.num_envs, "num_envs")]
 
@@ -229,11 +225,7 @@ class Run:
         """
         tell = getattr(self.algorithm, "memory_needed", None)
         held = list(tell(self.experiment.num_envs)) if callable(tell) else []
-        try:
-            memory.check_run(held, f"{self.experiment.algorithm} on {self.environment.name}")
-        except ConfigError:
-            self.close_environments()
-            raise
+        memory.check_run(held, f"{self.experiment.algorithm} on {self.environment.name}")
         return {"process": memory.resident()} | {part.what: part.size for part in (*held, *self._workers())}
 
     def _in_force(self, step: int) -> dict[str, float]:

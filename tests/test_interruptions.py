@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 import pytest
-from killing import SERVER, Child, Recipe, complete, differences, run_through
+from killing import SERVER, Child, complete, differences, run_through
 
 import rlhub_core as rlhub
 from rlhub_core import Progress, RunError, checkpoint
@@ -262,16 +262,3 @@ def test_a_refused_import_leaves_nothing_behind(tmp_path: Path) -> None:
     code = child.end()
     assert code in (1, 2), child.said()
     assert not (tmp_path / "run").exists()
-
-
-def longer(folder: Path) -> None:
-    """Resume with another last step, and die while the recipe is written anew."""
-    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment]
-    rlhub.resume(folder, steps=10**6, progress=False)
-
-
-def test_a_recipe_is_whole_at_any_instant(tmp_path: Path) -> None:
-    recipe = Recipe("tabular/sarsa", "FrozenLake-v1", {"steps": 100})
-    run_through(recipe.train, tmp_path / "run", log=tmp_path / "log")
-    assert Child(longer, tmp_path / "run", log=tmp_path / "log").end() == -signal.SIGKILL
-    assert rlhub.Experiment.read(tmp_path / "run").steps == 100

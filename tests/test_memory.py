@@ -76,14 +76,14 @@ def test_a_run_that_does_not_fit_is_refused_with_what_it_would_hold(monkeypatch:
 @pytest.mark.usefixtures("toy")
 def test_workers_that_do_not_fit_are_never_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 1_000_000_000)
-    monkeypatch.setattr("rlhub_core.envs.AsyncVectorEnv", None)
+    monkeypatch.setattr("rlhub_core.envs.Workers", None)
     with pytest.raises(ConfigError, match=r"needs .* GB more memory; 1\.0 GB is free\.[^$]*worker processes.*num_envs"):
         rlhub.train(
             "toy/random",
             "toy/Corridor-v0",
             steps=9,
             num_envs=1_000,
-            vectorization_mode="async",
+            vectorization_mode="async:timeout=9",
             folder=tmp_path / "run",
             progress=False,
         )
