@@ -13,7 +13,7 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("| ").split("|")] for line in PAGE.splitlines() if "::" in line]
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """Return the names of a file's tests, those in classes as `Class::test`."""
     tree = ast.parse(path.read_text())
     methods = ((klass.name, node) for klass in tree.body if isinstance(klass, ast.ClassDef) for node in klass.body)
@@ -32,4 +32,4 @@ def test_a_row_names_a_fault_a_promise_and_a_test_that_exists(row: list[str]) ->
     assert promise
     path, _, test = proof.strip("`").partition("::")
     assert test.rpartition("::")[2].startswith("test_")
-    assert test in tests_of(ROOT / path), f"{path} has no {test}"
+    assert test in names_in(ROOT / path), f"{path} has no {test}"
