@@ -17,7 +17,7 @@ from rlhub_deep.pqn import PQN, PQNConfig
 from torch import nn
 
 import rlhub_core as rlhub
-from rlhub_core import ConfigError, RunError
+from rlhub_core import ConfigError, RunError, TrustError
 
 SETTINGS = {"learning_starts": 20, "batch_size": 8}
 MODULE = """
@@ -131,18 +131,20 @@ def test_a_name_is_imported_when_the_user_says_it(module: str) -> None:
     assert f'network = "{module}:linear"' in (run.folder / "experiment.toml").read_text()
 
 
-def test_a_name_in_a_recipe_is_never_imported(module: str) -> None:
+def test_a_name_in_a_recipe_is_imported_only_with_trust(module: str) -> None:
     run = rlhub.train("deep/dqn", "CartPole-v1", steps=40, config=SETTINGS | {"network": f"{module}:linear"})
     weights = run.algorithm.network.weights  # type: ignore[attr-defined]
     del sys.modules[module]
     for again in (rlhub.load, lambda folder: rlhub.resume(folder, steps=60)):
-        with pytest.raises(ConfigError, match=f"network must be .*, not '{module}:linear'. A recipe only names live"):
+        with pytest.raises(TrustError, match=f"The recipe names code, network='{module}:linear': it is not imported"):
             again(run.folder)
         assert module not in sys.modules
     said: Any = rlhub.load(run.folder, config={"network": f"{module}:linear"}).algorithm
     passed: Any = rlhub.load(run.folder, config={"network": sys.modules[module].linear}).algorithm
+    trusted: Any = rlhub.load(run.folder, trust=True).algorithm
     assert torch.equal(said.network.weights, weights)
     assert torch.equal(passed.network.weights, weights)
+    assert torch.equal(trusted.network.weights, weights)
     resumed = rlhub.resume(run.folder, steps=60, config={"network": f"{module}:linear"})
     assert (resumed.steps, resumed.restored) == (60, "exact")
 
