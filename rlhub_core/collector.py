@@ -168,7 +168,8 @@ class Collector:
             actions: [B, ...] one for each environment.
 
         Raises:
-            EnvironmentFault: where an environment misbehaves; nothing is to be done with it any more.
+            EnvironmentFault: where an environment misbehaves. Whatever is done with the collector raises it again.
+            NonFiniteError: where it does so after an action that is no finite number.
         """
         observation = self.observations
         try:
@@ -176,7 +177,7 @@ class Collector:
             if self._time >= self._checks.at:
                 self._check(raw, raw_reward, terminated, truncated, info)
         except Exception as error:
-            self._raise(error, "step")
+            self._raise(error, "step", actions)
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
@@ -266,6 +267,7 @@ class Collector:
         Raises:
             EnvironmentFault: where there is no finite number to write.
         """
+        self._checks.raise_again()
         with self._watching("step"):
             self._check_finite()
         with self._watching("call"):
@@ -337,8 +339,10 @@ class Collector:
         envs = np.flatnonzero(ended)
         returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
         if not all(map(math.isfinite, returns)):
-            with self._watching("step"):
+            try:
                 self._check_finite()
+            except EnvironmentFault as fault:
+                self._raise(fault, "step", self._log[self._time - 1])
         self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
         over = ended & (anew | (self._time - self._begun >= self.reseed_every))
         if not over.any():
@@ -372,6 +376,7 @@ class Collector:
         return ended
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
+        self._checks.raise_again()
         everywhere = seeds is not None and bool(which.all())
         before = self.raw_observations if not everywhere and self._checks.masked_resets else None
         options = None if everywhere else {"reset_mask": which.copy()}
@@ -405,6 +410,7 @@ class Collector:
 
     def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
         """Look at what a step gave: at every one in the beginning, now and then later."""
+        self._checks.raise_again()
         strict = self._time < faults.STRICT
         self._checks.at = self._time + (1 if strict else faults.EVERY)
         fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
@@ -433,13 +439,16 @@ class Collector:
         inner = self.env.unwrapped
         return self._checks.apart(inner._env_obs) if isinstance(inner, SyncVectorEnv) else None
 
-    def _raise(self, error: Exception, during: str) -> NoReturn:
-        """Raise an error as a fault that says where it is."""
-        if isinstance(error, EnvironmentFault):
-            self._locate(error, during)
-            raise error
-        fault = faults.explained(error, self.env, during)
-        self._locate(fault, during)
+    def _raise(self, error: Exception, during: str, actions: ActType = None) -> NoReturn:
+        """Raise an error as a fault that says where it is, or that it is one of the actions that led to it."""
+        self._checks.raise_again()
+        fault = faults.of_actions(actions)
+        if fault is None:
+            fault = error if isinstance(error, EnvironmentFault) else faults.explained(error, self.env, during)
+            self._locate(fault, during)
+        self._checks.fail(fault)
+        if fault is error:
+            raise fault
         raise fault from error
 
     def _locate(self, fault: EnvironmentFault, during: str) -> None:

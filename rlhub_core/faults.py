@@ -15,7 +15,8 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 from numpy.typing import NDArray
 
-from rlhub_core.errors import EnvironmentFault, squeezed
+from rlhub_core.errors import EnvironmentFault, NonFiniteError, squeezed
+from rlhub_core.trees import leaves
 
 STRICT = 128  # vector steps at the beginning, each of which is checked
 EVERY = 499  # vector steps between two checks after that; a prime, so that no rhythm of an environment hides from it
@@ -136,6 +137,16 @@ class Checks:
         self.at = 0  # vector step whose outcome is to be looked at next
         self.resets = 0  # so far
         self.masked_resets = 3  # that are still to be looked at
+        self._failed: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Let every later step, reset and checkpoint end with an error, also where somebody catches it."""
+        self._failed, self.at = error, -1
+
+    def raise_again(self) -> None:
+        """Raise what has failed before, if anything has."""
+        if self._failed is not None:
+            raise self._failed
 
     def batch(self, raw: Any, *, strict: bool) -> EnvironmentFault | None:
         """Return the fault in a batch of observations [B, ...], or None; where strict, warn of what is harmless."""
@@ -199,6 +210,15 @@ def outcome(
     if not isinstance(info, Mapping):
         return no_info(info)
     return no_number(rewards, "reward")
+
+
+def of_actions(actions: Any) -> NonFiniteError | None:
+    """Return the error in actions [B, ...] that no environment can do anything with, or None."""
+    for leaf in leaves(actions):
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            index, *_ = first = tuple(np.argwhere(~np.isfinite(leaf))[0])
+            return NonFiniteError(f"the action for environment {index} holds {leaf[first]}", found={"actions": leaf})
+    return None
 
 
 def no_info(info: Any, index: int | None = None) -> EnvironmentFault:

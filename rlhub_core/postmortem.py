@@ -213,7 +213,7 @@ def replay_update(
     batch = state.load(place, "batch") if fault["again"] else {}
     reproduced, why = None, []
     if not fault["again"]:
-        why = [f"{experiment.algorithm} does not say what its update was made of"]
+        why = [f"{experiment.algorithm} does not say what its update was made of, or was in none"]
     elif fault["spaces"] is None:
         why = ["the spaces are of a kind that cannot be recorded"]
     else:
