@@ -40,7 +40,7 @@ from rlhub_core.trees import leaves, overlap
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
 _MASKS = "action_masks"  # the name of the method that Stable-Baselines3 asks
-RECENT = 100  # transitions that are kept for a post-mortem
+RECENT = 20  # transitions that are kept for a post-mortem; 100 would cost a step of CartPole 3 %, for want of cache
 _CARRIED = "carried"  # what an environment took with it into its stretch, beyond the seed
 
 
@@ -62,7 +62,7 @@ class Collector:
         raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
-        recent: the last steps, 100 transitions or one vector step, for a post-mortem.
+        recent: the last steps, 20 transitions or one vector step, for a post-mortem.
         cut: asked after every step with its rewards [B] and where an episode ended [B], before anything is reset; where
             it answers true, every running episode is cut off there: truncated in the transition, and followed by one
             from a seed of its own. What it does to the environments meanwhile is over with that.

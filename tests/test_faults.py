@@ -434,7 +434,7 @@ def test_an_algorithm_that_catches_a_fault_ends_with_it_nevertheless(mode: str, 
 
 def test_whatever_is_done_with_a_collector_after_a_fault_raises_it_again(tmp_path: Path) -> None:
     collector = Collector(make_vec(Bad, 2), SEED)
-    for _ in range(AT):
+    for _ in range(AT - 1):
         collector.step(np.zeros(2, np.int64))
     with pytest.raises(EnvironmentFault) as caught:
         collector.step(np.zeros(2, np.int64))
