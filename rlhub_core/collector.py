@@ -28,7 +28,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from rlhub_core import faults, state
+from rlhub_core import checks, faults, state
 from rlhub_core.action_log import ActionLog
 from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, EnvironmentFault
 from rlhub_core.normalization import Normalization
@@ -110,7 +110,7 @@ class Collector:
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
         # with its counters, as CPython takes longer to get at the attributes of an object that has more than 30
-        self._checks = faults.Checks(env.single_observation_space, self.num_envs)
+        self._checks = checks.Checks(env.single_observation_space, self.num_envs)
         faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
@@ -383,7 +383,7 @@ class Collector:
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
             self._checks.resets += 1
-            if seeds is not None or self._time < faults.STRICT or self._checks.resets % faults.EVERY == 0:
+            if seeds is not None or self._time < checks.STRICT or self._checks.resets % checks.EVERY == 0:
                 self._check_reset(raw, info)
         except Exception as error:
             if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
@@ -411,24 +411,24 @@ class Collector:
     def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
         """Look at what a step gave: at every one in the beginning, now and then later."""
         self._checks.raise_again()
-        strict = self._time < faults.STRICT
-        self._checks.at = self._time + (1 if strict else faults.EVERY)
-        fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
-        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look")
+        strict = self._time < checks.STRICT
+        self._checks.at = self._time + (1 if strict else checks.EVERY)
+        fault = checks.outcome(rewards, terminated, truncated, info, self.num_envs)
+        fault = fault or checks.no_number(self._returns, "sum of rewards since the last look")
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
         if fault is not None:
             raise fault
 
     def _check_reset(self, raw: ObsType, info: Any) -> None:
-        fault = None if isinstance(info, dict) else faults.no_info(info)
-        strict = self._time < faults.STRICT
+        fault = None if isinstance(info, dict) else checks.no_info(info)
+        strict = self._time < checks.STRICT
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
         if fault is not None:
             raise fault
 
     def _check_finite(self) -> None:
         """Raise the fault in what a checkpoint would hold."""
-        fault = faults.no_number(self._returns, "sum of rewards") or self._checks.batch(
+        fault = checks.no_number(self._returns, "sum of rewards") or self._checks.batch(
             self.raw_observations, strict=False
         )
         if fault is not None:
@@ -442,10 +442,12 @@ class Collector:
     def _raise(self, error: Exception, during: str, actions: ActType = None) -> NoReturn:
         """Raise an error as a fault that says where it is, or that it is one of the actions that led to it."""
         self._checks.raise_again()
-        fault = faults.of_actions(actions)
-        if fault is None:
-            fault = error if isinstance(error, EnvironmentFault) else faults.explained(error, self.env, during)
-            self._locate(fault, during)
+        wrong = checks.of_actions(actions)
+        if wrong is not None:
+            self._checks.fail(wrong)
+            raise wrong from error
+        fault = error if isinstance(error, EnvironmentFault) else faults.explained(error, self.env, during)
+        self._locate(fault, during)
         self._checks.fail(fault)
         if fault is error:
             raise fault
