@@ -28,7 +28,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from rlhub_core import faults, state
+from rlhub_core import checks, faults, state
 from rlhub_core.action_log import ActionLog
 from rlhub_core.errors import CheckpointError, ConfigError, EnvironmentContractError, EnvironmentFault
 from rlhub_core.normalization import Normalization
@@ -40,7 +40,7 @@ from rlhub_core.trees import leaves, overlap
 _MAKE_SYNC = 'Make it with vectorization_mode="sync".'
 _MASK = "action_mask"  # Gymnasium's name in `info`
 _MASKS = "action_masks"  # the name of the method that Stable-Baselines3 asks
-RECENT = 100  # transitions that are kept for a post-mortem
+RECENT = 20  # transitions that are kept for a post-mortem; 100 would cost a step of CartPole 3 %, for want of cache
 _CARRIED = "carried"  # what an environment took with it into its stretch, beyond the seed
 
 
@@ -62,7 +62,7 @@ class Collector:
         raw_observations: [B, ...] the same as the environments gave it.
         first: [B] bool, true where that observation is the first of an episode.
         steps: env steps so far, all environments together.
-        recent: the last steps, 100 transitions or one vector step, for a post-mortem.
+        recent: the last steps, 20 transitions or one vector step, for a post-mortem.
         cut: asked after every step with its rewards [B] and where an episode ended [B], before anything is reset; where
             it answers true, every running episode is cut off there: truncated in the transition, and followed by one
             from a seed of its own. What it does to the environments meanwhile is over with that.
@@ -110,7 +110,7 @@ class Collector:
         self._evidence = np.zeros(self.num_envs)  # [B] a digest of the episodes that ended in the running stretch
         self._ended: list[Episode] = []
         # with its counters, as CPython takes longer to get at the attributes of an object that has more than 30
-        self._checks = faults.Checks(env.single_observation_space, self.num_envs)
+        self._checks = checks.Checks(env.single_observation_space, self.num_envs)
         faults.bound(env)
         self._shared: bool | None = None  # does the environment write into the observations it has handed out?
         self._handed_out: ObsType = None
@@ -168,7 +168,8 @@ class Collector:
             actions: [B, ...] one for each environment.
 
         Raises:
-            EnvironmentFault: where an environment misbehaves; nothing is to be done with it any more.
+            EnvironmentFault: where an environment misbehaves. Whatever is done with the collector raises it again.
+            NonFiniteError: where it does so after an action that is no finite number.
         """
         observation = self.observations
         try:
@@ -176,7 +177,7 @@ class Collector:
             if self._time >= self._checks.at:
                 self._check(raw, raw_reward, terminated, truncated, info)
         except Exception as error:
-            self._raise(error, "step")
+            self._raise(error, "step", actions)
         self._log.append(actions)
         self._time += 1
         self.steps += self.num_envs
@@ -266,6 +267,7 @@ class Collector:
         Raises:
             EnvironmentFault: where there is no finite number to write.
         """
+        self._checks.raise_again()
         with self._watching("step"):
             self._check_finite()
         with self._watching("call"):
@@ -337,8 +339,10 @@ class Collector:
         envs = np.flatnonzero(ended)
         returns, lengths = self._returns[envs].tolist(), self._lengths[envs].tolist()
         if not all(map(math.isfinite, returns)):
-            with self._watching("step"):
+            try:
                 self._check_finite()
+            except EnvironmentFault as fault:
+                self._raise(fault, "step", self._log[self._time - 1])
         self._ended.extend(map(Episode, repeat(self.steps), returns, lengths, envs.tolist()))
         over = ended & (anew | (self._time - self._begun >= self.reseed_every))
         if not over.any():
@@ -372,13 +376,14 @@ class Collector:
         return ended
 
     def _reset(self, which: NDArray[np.bool_], seeds: list[Any] | None) -> None:
+        self._checks.raise_again()
         everywhere = seeds is not None and bool(which.all())
         before = self.raw_observations if not everywhere and self._checks.masked_resets else None
         options = None if everywhere else {"reset_mask": which.copy()}
         try:
             raw, info = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]
             self._checks.resets += 1
-            if seeds is not None or self._time < faults.STRICT or self._checks.resets % faults.EVERY == 0:
+            if seeds is not None or self._time < checks.STRICT or self._checks.resets % checks.EVERY == 0:
                 self._check_reset(raw, info)
         except Exception as error:
             if isinstance(error, gymnasium.error.Error) and "Seed must be a python integer" in str(error):
@@ -405,24 +410,25 @@ class Collector:
 
     def _check(self, raw: ObsType, rewards: Any, terminated: Any, truncated: Any, info: Any) -> None:
         """Look at what a step gave: at every one in the beginning, now and then later."""
-        strict = self._time < faults.STRICT
-        self._checks.at = self._time + (1 if strict else faults.EVERY)
-        fault = faults.outcome(rewards, terminated, truncated, info, self.num_envs)
-        fault = fault or faults.no_number(self._returns, "sum of rewards since the last look")
+        self._checks.raise_again()
+        strict = self._time < checks.STRICT
+        self._checks.at = self._time + (1 if strict else checks.EVERY)
+        fault = checks.outcome(rewards, terminated, truncated, info, self.num_envs)
+        fault = fault or checks.no_number(self._returns, "sum of rewards since the last look")
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
         if fault is not None:
             raise fault
 
     def _check_reset(self, raw: ObsType, info: Any) -> None:
-        fault = None if isinstance(info, dict) else faults.no_info(info)
-        strict = self._time < faults.STRICT
+        fault = None if isinstance(info, dict) else checks.no_info(info)
+        strict = self._time < checks.STRICT
         fault = fault or (self._form_fault() if strict else None) or self._checks.batch(raw, strict=strict)
         if fault is not None:
             raise fault
 
     def _check_finite(self) -> None:
         """Raise the fault in what a checkpoint would hold."""
-        fault = faults.no_number(self._returns, "sum of rewards") or self._checks.batch(
+        fault = checks.no_number(self._returns, "sum of rewards") or self._checks.batch(
             self.raw_observations, strict=False
         )
         if fault is not None:
@@ -433,13 +439,18 @@ class Collector:
         inner = self.env.unwrapped
         return self._checks.apart(inner._env_obs) if isinstance(inner, SyncVectorEnv) else None
 
-    def _raise(self, error: Exception, during: str) -> NoReturn:
-        """Raise an error as a fault that says where it is."""
-        if isinstance(error, EnvironmentFault):
-            self._locate(error, during)
-            raise error
-        fault = faults.explained(error, self.env, during)
+    def _raise(self, error: Exception, during: str, actions: ActType = None) -> NoReturn:
+        """Raise an error as a fault that says where it is, or that it is one of the actions that led to it."""
+        self._checks.raise_again()
+        wrong = checks.of_actions(actions)
+        if wrong is not None:
+            self._checks.fail(wrong)
+            raise wrong from error
+        fault = error if isinstance(error, EnvironmentFault) else faults.explained(error, self.env, during)
         self._locate(fault, during)
+        self._checks.fail(fault)
+        if fault is error:
+            raise fault
         raise fault from error
 
     def _locate(self, fault: EnvironmentFault, during: str) -> None:

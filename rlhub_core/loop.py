@@ -49,6 +49,7 @@ def drive(run: Run, show_progress: bool | None) -> Run:
             _loop(run, received)
         except NonFiniteError as error:
             postmortem.explain(error, run)
+            raise
         except EnvironmentFault as fault:
             _say_what_is_kept(fault, run)
             raise

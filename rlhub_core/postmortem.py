@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhub_core import checkpoint, config, finite, recorded_spaces, schedules, state
+from rlhub_core.collector import RECENT
 from rlhub_core.errors import CheckpointError, ConfigError, NonFiniteError, RunError, SpaceError, listed
 from rlhub_core.experiment import Experiment
 from rlhub_core.hub import Hub, default_hub
@@ -31,7 +32,6 @@ from rlhub_core.seeding import stream
 
 FOLDER = "postmortem"
 FORMAT = 1
-LAST = 100  # transitions that are kept
 WORST = 5  # rows of a batch that are shown
 LARGEST = 8  # arrays of the learner that are shown
 CURES = {  # hyper-parameter -> what to do about it
@@ -180,7 +180,7 @@ def _joined(parts: list[Any]) -> Any:
         return {str(name): _joined([part[name] for part in parts]) for name in parts[0]}
     if isinstance(parts[0], tuple):
         return [_joined(list(each)) for each in zip(*parts, strict=True)]
-    joined = np.concatenate([np.asarray(part) for part in parts])[-LAST:]
+    joined = np.concatenate([np.asarray(part) for part in parts])[-RECENT:]
     return joined if joined.dtype.kind in "biuf" else None
 
 
@@ -213,7 +213,7 @@ def replay_update(
     batch = state.load(place, "batch") if fault["again"] else {}
     reproduced, why = None, []
     if not fault["again"]:
-        why = [f"{experiment.algorithm} does not say what its update was made of"]
+        why = [f"{experiment.algorithm} does not say what its update was made of, or was in none"]
     elif fault["spaces"] is None:
         why = ["the spaces are of a kind that cannot be recorded"]
     else:
@@ -301,7 +301,11 @@ def _floats(tree: Any, where: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
 
 def _worst(batch: Mapping[str, Any], found: Mapping[str, Any]) -> list[dict[str, float]]:
     """Return the rows with the largest error, of what is one number a row."""
-    columns = {name: each for name, each in {**batch, **found}.items() if isinstance(each, np.ndarray)}
+    columns = {
+        name: each
+        for name, each in {**batch, **found}.items()
+        if isinstance(each, np.ndarray) and not name.startswith("gradient/")  # which may happen to be as long
+    }
     by = next((name for name in ("td_error", "reward", "returns", "target") if name in columns), None)
     if by is None or columns[by].ndim != 1:
         return []

@@ -10,8 +10,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from rlhub_core.checks import misshapen, no_info
 from rlhub_core.errors import EnvironmentContractError, EnvironmentFault
-from rlhub_core.faults import misshapen, no_info, raised
+from rlhub_core.faults import raised
 
 _ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 

@@ -25,8 +25,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState
 from gymnasium.vector.utils import concatenate, iterate, write_to_shared_memory
 
+from rlhub_core.checks import EVERY, STRICT, misshapen, no_info
 from rlhub_core.errors import ConfigError, EnvironmentContractError, EnvironmentFault, WorkerTraceback
-from rlhub_core.faults import EVERY, START_TIMEOUT, STRICT, TIMEOUT, misshapen, no_info, raised, unusable
+from rlhub_core.faults import START_TIMEOUT, TIMEOUT, raised, unusable
 
 _LIFE = 1.0  # s between two looks at whether a process is still there, where nothing else tells
 _CLOSED = "closed"

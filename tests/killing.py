@@ -80,10 +80,10 @@ class Child:
         assert self._process.exitcode is not None
         return self._process.exitcode
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal, unless it has ended."""
+    def kill(self, number: int = signal.SIGKILL, *, group: bool = False) -> None:
+        """Send a signal, also to the processes that it has started where asked, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            os.killpg(self.pid, number) if group else os.kill(self.pid, number)
 
     def said(self) -> str:
         """Return what it has printed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import math
 import multiprocessing
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 import rlhub_core as rlhub
-from rlhub_core import Collector, ConfigError, EnvironmentFault, faults, make_vec
+from rlhub_core import Collector, ConfigError, EnvironmentFault, NonFiniteError, checkpoint, faults, make_vec
 from rlhub_core.errors import WorkerTraceback
 from rlhub_core.loop import only_writer
 from rlhub_core.seeding import stretch_seeds
@@ -99,6 +101,7 @@ class Bad(Fine):
         if self.how == "exit":
             os._exit(3)
         if self.how == "crash":
+            faulthandler.disable()  # whose report would stand amid that of the tests
             ctypes.string_at(0)
         others = others or ({},)
         return (
@@ -372,6 +375,96 @@ def test_what_the_space_does_not_hold(mode: str, space: Any, observation: Any, t
         play(env)
     env.close()
     assert caught.value.during == "reset"
+
+
+class Steered(Fine):
+    """Shows where it was sent."""
+
+    action_space = Box(-1, 1, (2,), np.float32)
+
+    def step(self, action: Any) -> Any:
+        observation, *others = super().step(0)
+        return (observation + action, *others)
+
+
+class Stubborn:
+    """An algorithm that catches whatever its environments raise, and goes on; one of its actions may be none."""
+
+    @dataclass
+    class Config:
+        first_nan: int = 10**9
+
+    def __init__(self, observation_space: Any, action_space: Any, config: Config, **keywords: Any) -> None:
+        self.config, self.steps = config, 0
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def train(self, collector: Collector, total_steps: int) -> Iterator[rlhub.Progress]:
+        while self.steps < total_steps:
+            actions = np.zeros((collector.num_envs, *collector.single_action_space.shape), np.float32)
+            if self.steps >= self.config.first_nan:
+                actions[1] = math.nan
+            with contextlib.suppress(EnvironmentFault):
+                collector.step(actions.astype(collector.single_action_space.dtype))
+            self.steps += collector.num_envs
+            yield rlhub.Progress(self.steps, collector.episodes(), {})
+
+    def save(self, folder: Path) -> None:
+        (folder / "steps.json").write_text(str(self.steps))
+
+    def load(self, folder: Path) -> None:
+        self.steps = int((folder / "steps.json").read_text())
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_algorithm_that_catches_a_fault_ends_with_it_nevertheless(mode: str, tmp_path: Path) -> None:
+    with nothing_left():
+        with pytest.raises(EnvironmentFault, match=r"out of paint.*of 2 × <lambda>, in step at env step 22") as caught:
+            rlhub.train(
+                Stubborn,
+                lambda: Once("raise"),
+                steps=400,
+                num_envs=2,
+                folder=tmp_path / "run",
+                vectorization_mode=mode,
+                callbacks=["core/checkpoint:every=10"],
+            )
+        del caught
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints")[-1] == 20
+
+
+def test_whatever_is_done_with_a_collector_after_a_fault_raises_it_again(tmp_path: Path) -> None:
+    collector = Collector(make_vec(Bad, 2), SEED)
+    for _ in range(AT - 1):
+        collector.step(np.zeros(2, np.int64))
+    with pytest.raises(EnvironmentFault) as caught:
+        collector.step(np.zeros(2, np.int64))
+    for action in (
+        lambda: collector.step(np.zeros(2, np.int64)),
+        lambda: collector.restart(np.ones(2, np.bool_)),
+        lambda: collector.save(tmp_path),
+    ):
+        with pytest.raises(EnvironmentFault) as again:
+            action()
+        assert again.value is caught.value
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("first_nan", [20, 400], ids=["while every step is looked at", "later"])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_action_that_is_no_number_is_no_fault_of_the_environment(mode: str, first_nan: int, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"the action for environment 1 holds nan\. Try") as caught:
+        rlhub.train(
+            Stubborn,
+            Steered,
+            steps=4_000,
+            num_envs=2,
+            folder=tmp_path / "run",
+            vectorization_mode=mode,
+            config={"first_nan": first_nan},
+        )
+    assert isinstance(caught.value.__cause__, EnvironmentFault)
+    found = rlhub.replay_update(tmp_path / "run", algorithm=Stubborn)
+    assert (found.arrays[0].name, found.arrays[0].nan, found.arrays[0].at) == ("actions", 2, (1, 0))
 
 
 # workers

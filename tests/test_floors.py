@@ -15,7 +15,7 @@ FLOORS = [
     {
         *("hookspecs", "state", "checkpoint", "config", "collector", "side_by_side", "normalization", "memory"),
         *("sum_tree", "segments", "replay", "stopwatch", "storage", "finite", "recorded_spaces"),
-        *("discovery", "offers", "threads", "action_log", "faults", "workers"),
+        *("discovery", "offers", "threads", "action_log", "checks", "faults", "workers"),
     },
     {"hub", "envs", "evaluation", "rehearsal"},
     {
@@ -33,10 +33,11 @@ FLOORS = [
 _SHOWN = {"playing.recording", "playing.watching", "reporting.plotting", "reporting.page"}
 SAME_FLOOR = {  # who may look at a neighbour
     "state": {"memory"},
-    "collector": {"state", "side_by_side", "normalization", "action_log", "faults"},
-    "workers": {"faults"},
-    "faults": set(),
-    "side_by_side": {"faults"},
+    "collector": {"state", "side_by_side", "normalization", "action_log", "checks", "faults"},
+    "workers": {"checks", "faults"},
+    "checks": set(),
+    "faults": {"checks"},
+    "side_by_side": {"checks", "faults"},
     "action_log": set(),
     "normalization": {"state", "config"},
     "config": set(),

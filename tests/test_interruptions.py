@@ -82,6 +82,13 @@ def train(folder: Path, moment: str = "never", number: int = signal.SIGINT, time
         rlhub.train("deep/a2c", "CartPole-v1", folder=folder, callbacks=callbacks, wrappers=[Interrupting], **SETTINGS)
 
 
+def train_beside_workers(folder: Path, context: str) -> None:
+    """Train in an environment whose workers stand in the same process group, as those of a terminal do."""
+    mode = f"async:context={context}"
+    with ExitCodes():
+        rlhub.train("deep/a2c", "CartPole-v1", folder=folder, vectorization_mode=mode, **SETTINGS | {"steps": 10**8})
+
+
 def resume(folder: Path) -> None:
     """Go on."""
     rlhub.resume(folder, callbacks=[Signals()], wrappers=[Interrupting], progress=False)
@@ -144,6 +151,23 @@ def test_a_second_signal_ends_it_at_once_and_tears_nothing(
         assert not any(line.startswith(("iteration", "Stopped")) for line in lines[lines.index("signal") :])
     run_through(resume, folder, log=tmp_path / "log")
     assert differences(whole, folder) == []
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_a_signal_to_the_whole_group_finds_workers_that_go_on(
+    context: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    child = Child(train_beside_workers, folder, context, log=tmp_path / "log")
+    while not complete(folder):
+        assert not child.ends_within(0.001), child.said()
+    child.kill(number, group=True)
+    assert child.end() == CODES[number], child.said()
+    step = complete(folder)[-1]
+    assert child.said() == f"Stopped at step {step:,} by {number.name}. Go on with: rlhub resume {folder}\n"
+    assert checkpoint.verify(folder / "checkpoints" / f"{step:012d}")["resume"] == "exact"
+    assert child.left_behind() == []
 
 
 @pytest.mark.parametrize("seed", range(4))

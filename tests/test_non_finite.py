@@ -93,7 +93,7 @@ class Careful(Doubling):
             raise NonFiniteError(
                 f"loss is {loss}",
                 batch={"factor": factor, "reward": np.array([1.0, -7.0, np.nan, 2.0])},
-                found={"loss": loss, "td_error": np.array([0.5, np.inf, 3.0, 1.0])},
+                found={"loss": loss, "td_error": np.array([0.5, np.inf, 3.0, 1.0]), "gradient/bias": np.ones(4)},
             )
         super().learn()
 
@@ -197,12 +197,12 @@ def test_an_update_that_goes_well_the_second_time_is_told() -> None:
     assert "Since then these changed: nothing that is recorded" in str(found)
 
 
-def test_the_last_hundred_transitions_are_kept() -> None:
+def test_the_last_transitions_are_kept() -> None:
     diverge(Doubling, every=1_000, steps=300, num_envs=2, config={"learning_rate": 2.0})
     kept = load(Path("run/postmortem/000000000300"), "transitions")
     assert set(kept) == {"observation", "action", "reward", "next_observation", "terminated", "truncated"}
-    assert kept["reward"].shape == (100,)
-    assert kept["observation"].shape == (100, 1)
+    assert kept["reward"].shape == (20,)
+    assert kept["observation"].shape == (20, 1)
 
 
 def test_the_command_says_what_there_is() -> None:

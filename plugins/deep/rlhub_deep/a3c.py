@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlhub_core import Collector, ConfigError, NonFiniteError, Progress, TrainingError, option
+from rlhub_core import Collector, ConfigError, EnvironmentFault, NonFiniteError, Progress, TrainingError, option
+from rlhub_core.errors import WorkerTraceback
 from rlhub_core.protocol import Episode
 from rlhub_core.schedules import whole
 from rlhub_core.seeding import stream
@@ -53,8 +54,15 @@ class Fault(NamedTuple):
     """A number that is not finite, which a worker has met."""
 
     what: str
-    batch: dict[str, Any]  # with the weights that the worker had taken from everyone
+    batch: dict[str, Any] | None  # with the weights that the worker had taken from everyone; None where of no update
     found: dict[str, Any]
+
+
+class Misbehaved(NamedTuple):
+    """What a worker tells of its environment."""
+
+    fault: EnvironmentFault
+    trace: str
 
 
 class A3C(A2C):
@@ -160,6 +168,7 @@ class Worker:
 
         Raises:
             NonFiniteError: where it has met a number that is not finite.
+            EnvironmentFault: where its environment misbehaves.
             TrainingError: where it has failed or died.
         """
         try:
@@ -170,7 +179,10 @@ class Worker:
             how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
             raise TrainingError(f"Worker {self.env} of deep/a3c (process {self.process.pid}) {how}.") from None
         if isinstance(said, Fault):
-            raise NonFiniteError(said.what, batch=said.batch | {"worker": self.env}, found=said.found)
+            batch = None if said.batch is None else {**said.batch, "worker": self.env}
+            raise NonFiniteError(said.what, batch=batch, found=said.found)
+        if isinstance(said, Misbehaved):
+            raise said.fault from WorkerTraceback(said.trace)
         if isinstance(said, str):
             raise TrainingError(f"Worker {self.env} of deep/a3c failed: {said}")
         report: Report = said
@@ -201,6 +213,11 @@ def _work(agent: A3C, collector: Collector, env: int, workers: int, questions: C
     torch.set_num_threads(1)
     try:
         agent.work(collector, env, workers, questions)
+    except NonFiniteError as error:  # in an action: of no update that could be made again
+        questions.send(Fault(error.what, None, error.found))
+    except EnvironmentFault as fault:
+        fault.num_envs, fault.index = workers, env  # of which this one saw its own alone
+        questions.send(Misbehaved(fault, traceback.format_exc()))
     except BaseException as error:
         traceback.print_exc()
         questions.send(f"{type(error).__name__}: {error}")

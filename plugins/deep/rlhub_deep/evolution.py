@@ -295,15 +295,18 @@ def play(
             returns[task[ended]] = running[ended]
             over += ended.size
             finished += [episode for episode in collector.episodes() if task[episode.env] != NO_TASK]
-    if not np.isfinite(returns).all():
-        worst = int(np.flatnonzero(~np.isfinite(returns))[0])
+    each = returns.reshape(episodes, population)
+    with np.errstate(over="ignore"):
+        mean = each.mean(0)
+    if not np.isfinite(mean).all():
+        worst = int(np.argmin(np.isfinite(mean)))
         raise NonFiniteError(
-            f"a return of member {worst % population} of {population} is {returns[worst]:g}, no finite number, so that "
-            "members cannot be ranked",
-            found={"returns": returns.reshape(episodes, population), "weights": members[worst % population]},
+            f"the return of member {worst} of {population} is {mean[worst]:g}, no finite number, so that members "
+            "cannot be ranked",
+            found={"returns": each, "weights": members[worst]},
         )
     idle = 1 - sum(episode.length for episode in finished) / (collector.steps - before)
-    return Generation(returns.reshape(episodes, population).mean(0), finished, idle)
+    return Generation(mean, finished, idle)
 
 
 def linear_beside(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:

@@ -179,9 +179,14 @@ def test_one_post_mortem_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_bad_candidate_is_named(tmp_path: Path) -> None:
-    config = {"hidden_sizes": (4,), "episodes": 1}
-    with pytest.raises(NonFiniteError, match=r"a return of member \d+ of \d+ is inf, no finite number") as caught:
-        rlhub.train("deep/cmaes", lambda: Payday(huge=1e308), steps=2_000, config=config, folder=tmp_path / "run")
+    class Windfall(Payday):
+        def step(self, action: Any) -> Any:
+            observation, _, terminated, truncated, info = super().step(action)
+            return observation, 1.7e308 * terminated, terminated, truncated, info
+
+    config = {"hidden_sizes": (4,), "episodes": 2}
+    with pytest.raises(NonFiniteError, match=r"the return of member 0 of \d+ is inf, no finite number") as caught:
+        rlhub.train("deep/cmaes", Windfall, steps=2_000, config=config, folder=tmp_path / "run")
     assert is_finite(tmp_path / "run")
     found = rlhub.replay_update(tmp_path / "run")
     assert found.reproduced is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlhub_core import Collector
+from rlhub_core import Collector, NonFiniteError
 from rlhub_core.errors import squeezed
 from rlhub_tabular.learner import Learner, Step
 from rlhub_tabular.states import States
@@ -114,6 +115,17 @@ class TableLearner(Learner):
         return state * self.actions + action
 
     # what was learnt
+
+    def save(self, folder: Path) -> None:
+        """Write what was learnt.
+
+        Raises:
+            NonFiniteError: where a value has left all bounds: infinite is only that of an action that is impossible.
+        """
+        wrong = np.isinf(self.q) & (self.visits > 0)
+        if wrong.any():
+            raise NonFiniteError(f"the value of an action is {self.q[wrong][0]:g} in {np.count_nonzero(wrong)} places")
+        super().save(folder)
 
     @property
     def q_values(self) -> Floats:
