@@ -65,7 +65,7 @@ def settled(asked: int | None, kept: Any = None, kept_blas: Any = None) -> Itera
 
 def of_blas() -> int | None:
     """Return how many threads numpy's BLAS computes with now; None where that cannot be had (Apple's Accelerate)."""
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
     return max((each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"), default=None)
 
@@ -98,7 +98,7 @@ def _made(make: Callable[[], Any], parent: int) -> Any:
 
 
 def _blas(count: int) -> Any:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(count, user_api="blas")
 
