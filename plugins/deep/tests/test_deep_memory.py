@@ -12,7 +12,6 @@ import pytest
 import rlhub_core as rlhub
 from rlhub_core import memory
 
-
 DIAGONAL = {"covariance": "diagonal"}
 
 
