@@ -58,6 +58,8 @@ def _left_by_groups(root: Path) -> Iterator[int]:
 
 
 def _gigabytes(size: int) -> str:
+    if size < 1e8:
+        return f"{size / 1e6:,.1f} MB"
     return f"{size / 1e9:,.{0 if size >= 1e11 else 1}f} GB"
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhub_core import checkpoint, config, finite, recorded_spaces, schedules, state
+from rlhub_core import checkpoint, config, finite, recorded_spaces, schedules, state, threads
 from rlhub_core.collector import RECENT
 from rlhub_core.errors import CheckpointError, ConfigError, NonFiniteError, RunError, SpaceError, listed
 from rlhub_core.experiment import Experiment
@@ -211,6 +211,8 @@ def replay_update(
         raise CheckpointError(f"{place} has format {fault.get('format')}; this rlhub reads {FORMAT}.")
     found = state.load(place, "found")
     batch = state.load(place, "batch") if fault["again"] else {}
+    before = manifest["provenance"]
+    changes = _changes(before)
     reproduced, why = None, []
     if not fault["again"]:
         why = [f"{experiment.algorithm} does not say what its update was made of, or was in none"]
@@ -219,11 +221,13 @@ def replay_update(
     else:
         learner = _built(experiment, fault, {"algorithm": algorithm, "config": config}, hub or default_hub())
         learner.load(place / "algorithm")
-        try:
-            learner.update_again(batch)  # type: ignore[attr-defined]
-            why = ["the update went well this time"]
-        except NonFiniteError as error:
-            why = _differences(found | {"error": fault["what"]}, error.found | {"error": error.what})
+        with threads.settled(experiment.threads, before.get("torch_threads"), before.get("blas_threads")):
+            changes = _changes(before)
+            try:
+                learner.update_again(batch)  # type: ignore[attr-defined]
+                why = ["the update went well this time"]
+            except NonFiniteError as error:
+                why = _differences(found | {"error": fault["what"]}, error.found | {"error": error.what})
         reproduced = not why
     learnt = sorted((Numbers.of(name, array) for name, array in finite.arrays(place) if _is_learnt(name)), key=_order)
     worked_out = {name: array for name, array in found.items() if array.ndim and array.size}
@@ -241,7 +245,7 @@ def replay_update(
         _largest_rewards(state.load(place, "transitions")),
         reproduced,
         why,
-        _changes(manifest["provenance"]),
+        changes,
     )
 
 

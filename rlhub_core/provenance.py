@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlhub_core.threads import in_force, usable_cpus
+from rlhub_core.threads import in_force, of_blas, usable_cpus
 
 
 def provenance(distributions: list[str], environment_facts: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def provenance(distributions: list[str], environment_facts: dict[str, Any]) -> d
         "usable_cpus": usable_cpus(),
         "environment_threads": in_force(),
         "torch_threads": torch.get_num_threads() if torch is not None else None,
+        "blas_threads": of_blas(),
         "environment": environment_facts,
         "git_commit": _git_commit(),
     }

@@ -360,7 +360,8 @@ class Run:
     def _same_ground(self, before: Mapping[str, Any]) -> bool:
         """Return whether versions and threads are those of the checkpoint; say which are not."""
         now = self.provenance
-        names = ("python", "torch_threads", "device", "environment")
+        names = ["python", "torch_threads", "device", "environment"]
+        names += ["blas_threads"] if "blas_threads" in before else []  # golden runs were made before it was noted
         changed = [f"{name} {before[name]} -> {now[name]}" for name in names if before[name] != now[name]]
         changed += [
             f"{name} {version} -> {now['distributions'].get(name)}"

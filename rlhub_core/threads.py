@@ -18,6 +18,7 @@ from typing import Any
 from rlhub_core.errors import ConfigError
 
 BY_ENVIRONMENT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a user's word, read at import
+MOST = 1_024  # OpenMP ends the process where the system does not give it the threads it was told to start
 _in_force: list[int] = []  # for environments of the runs in this process, the innermost last
 
 
@@ -33,18 +34,21 @@ def in_force() -> int:
 
 
 @contextlib.contextmanager
-def settled(asked: int | None, kept: int | None = None) -> Iterator[int]:
+def settled(asked: int | None, kept: Any = None, kept_blas: Any = None) -> Iterator[int]:
     """Have a run compute with so many threads, and yield how many; afterwards everything is as it was.
 
     Args:
         asked: what the user says. None: what torch takes by itself or was set to before, but no more than the CPUs
             that may be used; where a variable such as OMP_NUM_THREADS is set, it counts alone.
         kept: what a run that goes on computed with until now; native environments need not have it, their results do
-            not depend on it.
+            not depend on it. A file says it, so what is no such number counts as not said.
+        kept_blas: the same of numpy's BLAS, where a variable has given it another number, or nothing imports torch.
     """
     torch: Any = sys.modules.get("torch")  # never imported from here
     before = torch.get_num_threads() if torch is not None else usable_cpus()
     told = any(os.environ.get(name) for name in BY_ENVIRONMENT)
+    kept, kept_blas = (each if _is_count(each) else None for each in (kept, kept_blas))
+    blas = asked or kept_blas or kept
     count = asked or kept or (before if told else min(before, usable_cpus()))
     _in_force.append(asked or usable_cpus())
     try:
@@ -52,11 +56,18 @@ def settled(asked: int | None, kept: int | None = None) -> Iterator[int]:
             if torch is not None and count != before:
                 torch.set_num_threads(count)
                 ending.callback(torch.set_num_threads, before)
-            if asked or kept or not told:
-                ending.enter_context(_blas(count))
+            if blas or not told:
+                ending.enter_context(_blas(blas or count))
             yield count
     finally:
         _in_force.pop()
+
+
+def of_blas() -> int | None:
+    """Return how many threads numpy's BLAS computes with now; None where that cannot be had (Apple's Accelerate)."""
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+    return max((each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"), default=None)
 
 
 def alone(make: Callable[[], Any]) -> Callable[[], Any]:
@@ -65,9 +76,16 @@ def alone(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def check_count(count: Any) -> None:
-    """Raise ConfigError unless a number of threads is None or a positive integer."""
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise ConfigError(f"threads must be a positive integer, not {count!r}.")
+    """Raise ConfigError unless a number of threads is None or an integer from 1 to MOST."""
+    if count is None or _is_count(count):
+        return
+    if isinstance(count, int) and count > MOST:
+        raise ConfigError(f"threads={count:,} is more than {MOST:,}, which no machine is faster with.")
+    raise ConfigError(f"threads must be a positive integer, not {count!r}.")
+
+
+def _is_count(count: Any) -> bool:
+    return isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MOST
 
 
 def _made(make: Callable[[], Any], parent: int) -> Any:
@@ -80,7 +98,7 @@ def _made(make: Callable[[], Any], parent: int) -> Any:
 
 
 def _blas(count: int) -> Any:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(count, user_api="blas")
 

@@ -274,7 +274,8 @@ def resume(
         checkpoint.recover(folder / "checkpoints")
         newest, manifest = _chosen(folder)
         checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        with settled(experiment.threads, manifest["provenance"].get("torch_threads")):
+        kept = manifest["provenance"]
+        with settled(experiment.threads, kept.get("torch_threads"), kept.get("blas_threads")):
             run = Run(experiment, parts, folder)
             try:
                 run.restore(newest, manifest)

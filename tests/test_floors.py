@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,13 @@ def imports(path: Path) -> set[str]:
 
 def test_every_module_has_a_floor() -> None:
     assert set(CORE) == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_the_page_on_architecture_shows_every_module_on_its_floor(floor: int) -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    (row,) = re.findall(rf"^\| {floor} \w+ \| (.*) \|.*\|$", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)/?`", row)) == {name.partition(".")[0] for name in FLOORS[floor]} - {"__init__"}
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -106,6 +106,29 @@ def test_a_resumed_run_keeps_its_threads_on_a_machine_of_fewer_cpus(
 
 
 @pytest.mark.usefixtures("toy")
+def test_a_resumed_run_that_needs_no_torch_keeps_the_threads_of_its_blas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in threads.BY_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
+    run = rlhub.train("toy/random", "toy/Corridor-v0", steps=50, folder=tmp_path / "run", progress=False)
+    if run.provenance["blas_threads"] is None:  # Apple's, whose threads nobody can set
+        return
+    assert run.provenance["blas_threads"] == 2
+    monkeypatch.setattr(threads, "usable_cpus", lambda: 1)
+    resumed = rlhub.resume(tmp_path / "run", steps=80, progress=False)
+    assert (resumed.restored, resumed.provenance["blas_threads"]) == ("exact", 2)
+
+
+@pytest.mark.parametrize("kept", ["x", -3, 2.5, [1], 10**6, True])
+def test_a_number_of_threads_in_a_file_that_cannot_be_is_not_taken(torch: Torch, kept: object) -> None:
+    with threads.settled(None, kept, kept) as count:
+        assert (count, torch.threads) == (4, 4)
+
+
+@pytest.mark.usefixtures("toy")
 def test_a_recipe_holds_the_threads_that_were_asked_for(tmp_path: Path) -> None:
     rlhub.train("toy/random", "toy/Corridor-v0", steps=20, threads=3, folder=tmp_path / "run", progress=False)
     assert rlhub.Experiment.read(tmp_path / "run").threads == 3
@@ -113,6 +136,8 @@ def test_a_recipe_holds_the_threads_that_were_asked_for(tmp_path: Path) -> None:
     assert provenance["environment_threads"] == 3
     with pytest.raises(rlhub.ConfigError, match="threads must be a positive integer, not 0"):
         rlhub.train("toy/random", "toy/Corridor-v0", steps=20, threads=0, folder=tmp_path / "no", progress=False)
+    with pytest.raises(rlhub.ConfigError, match="threads=1,000,000 is more than 1,024"):
+        rlhub.train("toy/random", "toy/Corridor-v0", steps=20, threads=10**6, folder=tmp_path / "no", progress=False)
 
 
 def test_only_a_worker_process_computes_with_one_thread(torch: Torch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar, NamedTuple
@@ -23,6 +23,7 @@ from torch import nn
 
 from rlhub_core import Collector, ConfigError, EnvironmentFault, NonFiniteError, Progress, TrainingError, option
 from rlhub_core.errors import WorkerTraceback
+from rlhub_core.memory import WORKER, Held
 from rlhub_core.protocol import Episode
 from rlhub_core.schedules import whole
 from rlhub_core.seeding import stream
@@ -78,6 +79,12 @@ class A3C(A2C):
         super().__init__(*spaces_and_config, device="cpu", **making)
         if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.module.modules()):
             raise ConfigError("deep/a3c shares weights alone: your network's BatchNorm would not learn. Use LayerNorm.")
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold: every worker has its own rollout, batch, weights and gradients."""
+        for held in super().memory_needed(1):
+            yield held._replace(size=num_envs * held.size) if held.what != "optimiser" else held
+        yield Held("worker processes", num_envs * (WORKER + 2 * self.network.weights.nbytes), "num_envs")
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Have workers play and learn, and say now and then what they did.

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from rlhub_core import Collector, Progress, Scheduled, Transition, option
-from rlhub_core.memory import Held, nbytes_of
+from rlhub_core.memory import Held
 from rlhub_core.schedules import value, whole
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import Steps, taken
-from rlhub_deep.sizes import learning
+from rlhub_deep.sizes import learning_from_rollouts
 from rlhub_deep.values import lambda_returns
 
 
@@ -66,12 +66,8 @@ class ActorCritic(PolicyLearner):
         raise NotImplementedError
 
     def memory_needed(self, num_envs: int) -> Iterable[Held]:
-        """Yield what a run will hold: a rollout is noted step by step, then joined to one batch."""
-        steps = num_envs * whole(self.config.rollout_length, self.steps)
-        space = self.observation_space
-        yield Held("rollout", 2 * steps * nbytes_of(space), "rollout_length or num_envs")
-        batch = -(-steps // whole(getattr(self.config, "minibatches", 1), self.steps))
-        yield from learning([self.network], space, batch, "minibatches" if batch < steps else "rollout_length")
+        """Yield what a run will hold."""
+        return learning_from_rollouts(self.config, self.steps, num_envs, self.network, self.observation_space)
 
     @torch.no_grad()
     def collect(self, collector: Collector) -> Rollout:

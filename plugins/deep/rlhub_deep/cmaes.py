@@ -18,6 +18,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from rlhub_core import ConfigError, NonFiniteError, Scheduled, option
+from rlhub_core.memory import Held, check_run
 from rlhub_core.schedules import is_open, value
 from rlhub_deep.evolution import Evolution, EvolutionConfig
 from rlhub_deep.modules import Initialization
@@ -29,6 +30,7 @@ RankFunction = Callable[[float], float]  # of an int it would be the type of a s
 # Weights whose covariance matrix is kept whole. A diagonal is learnt sooner (Ros and Hansen 2008), and policies are
 # given few generations: 30 of them balanced CartPole's pole with 86 weights 10 times of 10, 6 with all of the matrix.
 LARGEST_FULL = 50
+MATRICES = 8  # of a covariance's size while it is brought up to date; the library has two more for each member
 RANK_MU = ("alpha_mu", "alpha_cm", "beta_mu", "beta_cm", "rank_weights")
 SQUARE = 2.0  # exponent of the ranks where none is given
 
@@ -86,8 +88,17 @@ class CMAES(Evolution):
         mean = self.network.weights.cpu().numpy().astype(np.float64)
         diagonal = config.covariance == "diagonal" or (config.covariance is None and mean.size > LARGEST_FULL)
         population_size = config.population_size or 4 + int(3 * np.log(mean.size))  # equation 48
+        if not diagonal:
+            matrices = MATRICES + 2 * population_size * (config.update == "cma-es")
+            held = Held("covariance", 8 * matrices * mean.size**2, "covariance=diagonal")
+            check_run([held], f"deep/cmaes with the whole covariance matrix of {mean.size:,} weights")
         kind: Any = CovarianceAdaptation if config.update == "cma-es" else RankMu
         self.search: CovarianceAdaptation | RankMu = kind(mean, diagonal, population_size, config)
+
+    @property
+    def population(self) -> int:
+        """How many members a generation has."""
+        return self.search.population_size
 
     def ask(self) -> Array:
         """Draw a population [P, n]."""

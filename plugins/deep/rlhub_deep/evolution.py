@@ -8,7 +8,7 @@ all are, and their episodes are not. The next generation begins new episodes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlhub_core import Actor, Collector, Episode, NonFiniteError, Progress, Scheduled, option, state
+from rlhub_core.memory import Held
 from rlhub_core.schedules import resolved, whole
 from rlhub_deep.distributions import Distribution, Gaussian, distribution_of
 from rlhub_deep.modules import Activation, Factory, choose_device, example, make_module, to_tensors
@@ -107,7 +108,17 @@ class Evolution:
             self.steps, self.generation = collector.steps, self.generation + 1
             yield Progress(self.steps, played.episodes, metrics | {"generation": float(self.generation)})
 
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold: members as arrays, twice, and those that play as tensors."""
+        numbers = (16 * self.population + 8 * num_envs) * self.network.weights.numel()
+        yield Held("population", numbers, "population_size")
+
     # what each strategy does in its own way
+
+    @property
+    def population(self) -> int:
+        """How many members the next generation has."""
+        raise NotImplementedError
 
     def ask(self) -> NDArray[Any]:
         """Return the weights [P, n] of a new population."""

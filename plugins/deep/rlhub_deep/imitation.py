@@ -6,7 +6,7 @@ AISTATS 2011 (DAgger), learning from each rollout as it comes; with `teacher_act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -22,11 +22,13 @@ from rlhub_core import Actor, Collector, ConfigError, NonFiniteError, Progress, 
 from rlhub_core.collector import act
 from rlhub_core.errors import squeezed
 from rlhub_core.evaluation import check_same_spaces
+from rlhub_core.memory import Held
 from rlhub_core.schedules import value, whole
 from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import to_tensors
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import joined, taken
+from rlhub_deep.sizes import learning_from_rollouts
 
 Teacher = Callable[[Any, NDArray[np.bool_]], Any]
 """`teacher(observations, first) -> actions`, all with leading axis B, as any actor."""
@@ -76,6 +78,10 @@ class Imitation(PolicyLearner):
         super().__init__(observation_space, action_space, config, **making)
         self.action_space = action_space
         self.teacher_step: int | None = None  # of the run that teaches, so that a resumed one has the same teacher
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold."""
+        return learning_from_rollouts(self.config, self.steps, num_envs, self.network, self.observation_space)
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act for a rollout, asking the teacher at every step, then learn from its answers."""

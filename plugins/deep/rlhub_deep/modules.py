@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rlhub_core import ConfigError, SpaceError
 from rlhub_core.errors import squeezed
+from rlhub_core.memory import Held, check_run
 from rlhub_deep.noisy import NoisyLinear
 from rlhub_deep.perceptron import Constant, Perceptron, Separate
 
@@ -203,6 +204,7 @@ def make_module(
         sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
         encode = features(space, layer_norm)
         width = int(encode(example(space)).shape[1])
+        _check_fits([width, *sizes], len(heads) if images else 1)
         linear = NoisyLinear if noisy else nn.Linear
 
         def tail(outputs: int) -> nn.Sequential:
@@ -268,6 +270,7 @@ def make_heads(
         images, encode = has_images(space), features(space, layer_norm)
         sizes = list(hidden_sizes if hidden_sizes is not None else (512,) if images else (64, 64))
         sizes = [int(encode(example(space)).shape[1]), *sizes]
+        _check_fits(sizes, 1 if images and share_hidden else len(heads))
 
         def made(head: Head, of: Callable[[int], nn.Module]) -> Any:
             return of(head.outputs) if head.constant is None else Constant(torch.full((head.outputs,), head.constant))
@@ -348,6 +351,13 @@ def _checked(module: Any, space: Space[Any], outputs: int, noisy: bool, option: 
     if noisy and not any(isinstance(layer, NoisyLinear) for layer in module.modules()):
         raise ConfigError("noisy: your network has no noisy layer. Build it of rlhub_deep.noisy.NoisyLinear.")
     return module
+
+
+def _check_fits(sizes: Sequence[int], copies: int) -> None:
+    """Raise ConfigError where hidden layers take more memory than there is, before any is made: a kill says nothing."""
+    weights = copies * sum(inputs * units for inputs, units in pairwise(sizes))
+    needed = Held("weights, gradients, two moments", 16 * weights, "hidden_sizes")
+    check_run([needed], f"A network of hidden_sizes={list(sizes[1:])}")
 
 
 def _hidden(

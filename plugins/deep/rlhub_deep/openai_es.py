@@ -53,6 +53,11 @@ class OpenAIES(Evolution):
         super().__init__(observation_space, action_space, config, seed=seed, total_steps=total_steps, device=device)
         self.optimizer = Optimizer(self.network, config.optimizer)
 
+    @property
+    def population(self) -> int:
+        """How many members the next generation has."""
+        return whole(self.config.population_size, self.clock)
+
     def ask(self) -> NDArray[np.float32]:
         """Draw members [P, n] in pairs mirrored at the mean."""
         pairs = -(-whole(self.config.population_size, self.clock) // 2)

@@ -6,7 +6,7 @@ keeps it stable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -20,11 +20,13 @@ from torch import Tensor
 
 from rlhub_core import Actor, Collector, NonFiniteError, Progress, Scheduled, option, state
 from rlhub_core.actors import ACTION_VALUES, with_values
+from rlhub_core.memory import Held
 from rlhub_core.schedules import Linear, resolved, value, whole
 from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.modules import Activation, Factory, Initialization, choose_device, make_module
 from rlhub_deep.network import Network, Optimizer, Precision
 from rlhub_deep.rollouts import Steps, taken
+from rlhub_deep.sizes import learning_from_rollouts
 from rlhub_deep.values import lambda_returns
 
 
@@ -82,6 +84,7 @@ class PQN:
     ) -> None:
         config = resolved(config, total_steps)
         self.config, self.steps = config, 0
+        self.observation_space = observation_space
         self.actions, self.first_action = int(action_space.n), int(action_space.start)
         self.device = choose_device(device)
         self.seed, self.rng = seed, np.random.default_rng(seed)
@@ -97,6 +100,10 @@ class PQN:
         )
         self.network = Network(module.to(self.device), config.precision, given=config.network is not None, seed=seed)
         self.optimizer = Optimizer(self.network, config.optimizer)
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold."""
+        return learning_from_rollouts(self.config, self.steps, num_envs, self.network, self.observation_space)
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Act for a rollout, then learn from it."""

@@ -6,7 +6,7 @@ Williams, "Simple statistical gradient-following algorithms for connectionist re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlhub_core import Collector, NonFiniteError, Progress, Scheduled, Transition, option
+from rlhub_core.memory import Held
 from rlhub_core.protocol import Episode
 from rlhub_core.schedules import value, whole
 from rlhub_deep.actor_critic import explained_variance, normalized
 from rlhub_deep.finite import batch_of, finite, told
 from rlhub_deep.policy_learner import PolicyConfig, PolicyLearner
 from rlhub_deep.rollouts import Steps, taken
+from rlhub_deep.sizes import learning
 from rlhub_deep.values import lambda_returns
 
 MOST_TOGETHER = 4_096  # steps that pass through the network at once
@@ -74,6 +76,10 @@ class Reinforce(PolicyLearner):
     def __init__(self, observation_space: Any, action_space: Any, config: ReinforceConfig, **making: Any) -> None:
         self.values = int(config.baseline)
         super().__init__(observation_space, action_space, config, **making)
+
+    def memory_needed(self, num_envs: int) -> Iterable[Held]:
+        """Yield what a run will hold, beside episodes of a length that nobody knows."""
+        return learning([self.network], self.observation_space, MOST_TOGETHER, "hidden_sizes")
 
     def train(self, collector: Collector, until: int) -> Iterator[Progress]:
         """Play episodes, then learn from them."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from gymnasium import Space
 
-from rlhub_core.memory import Held
+from rlhub_core.memory import Held, nbytes_of
+from rlhub_core.schedules import whole
 from rlhub_deep.modules import has_images
 from rlhub_deep.network import Network
 
@@ -28,6 +29,16 @@ def learning(networks: Iterable[Network], space: Space[Any], batch: int, setting
     yield Held("optimiser", 2 * 4 * weights, "hidden_sizes")  # two moments
     pixels = sum(math.prod(each.shape or ()) for each in _leaves(space))
     yield Held("batch", 4 * batch * pixels * (UNFOLDED if has_images(space) else 4), setting)
+
+
+def learning_from_rollouts(
+    config: Any, step: int, num_envs: int, network: Network, space: Space[Any]
+) -> Iterator[Held]:
+    """Yield what learning from rollouts takes: each step is noted by itself, then joined to one batch."""
+    steps = num_envs * whole(config.rollout_length, step)
+    yield Held("rollout", 2 * steps * nbytes_of(space), "rollout_length or num_envs")
+    batch = -(-steps // whole(getattr(config, "minibatches", 1), step))
+    yield from learning([network], space, batch, "minibatches" if batch < steps else "rollout_length")
 
 
 def _leaves(space: Space[Any]) -> Iterator[Space[Any]]:

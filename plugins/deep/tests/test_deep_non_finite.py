@@ -128,6 +128,14 @@ def test_what_the_command_says(tmp_path: Path) -> None:
     assert told["worst"][0]["reward"] == pytest.approx(HUGE, rel=1e-6)
 
 
+def test_an_update_is_made_again_with_the_threads_it_was_made_with(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    diverge("ppo", tmp_path / "run", threads=before + 1)
+    told = rlhub.replay_update(tmp_path / "run")
+    assert (told.reproduced, told.changes) == (True, [])
+    assert torch.get_num_threads() == before
+
+
 def test_a_number_that_differs_is_told(tmp_path: Path) -> None:
     run = tmp_path / "run"
     diverge("ppo", run)
@@ -136,16 +144,16 @@ def test_a_number_that_differs_is_told(tmp_path: Path) -> None:
     found["gradient_norm"] = np.asarray(1.0)
     rlhub.state.save(folder, "found", found)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["provenance"]["torch_threads"] = 99
+    manifest["provenance"]["torch_threads"] = 9_999  # which nobody computes with
     _hash_again(folder, manifest)
     told = rlhub.replay_update(run)
     assert told.reproduced is False
     assert told.differences == ["gradient_norm"]
-    assert told.changes == ["torch_threads 99 -> 1"]
+    assert told.changes == ["torch_threads 9999 -> 1"]
     said = CliRunner().invoke(app, ["replay-update", str(run)])
     assert said.exit_code == 1
     assert "these differ: gradient_norm" in said.output
-    assert "torch_threads 99 -> 1" in said.output
+    assert "torch_threads 9999 -> 1" in said.output
 
 
 def _hash_again(folder: Path, manifest: dict[str, Any]) -> None:
