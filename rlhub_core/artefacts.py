@@ -106,7 +106,7 @@ def json_text(written: str, path: Path) -> Any:
         ArtefactError: where it is none, gives a key twice, is too deep, or holds numbers or texts that nothing can use.
     """
     with _readable(path):
-        return _checked(json.loads(written, object_pairs_hook=_once, parse_int=_whole))
+        return checked(json.loads(written, object_pairs_hook=_once, parse_int=_whole))
 
 
 def toml_file(path: Path) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def toml_file(path: Path) -> dict[str, Any]:
     with _readable(path, "is not valid TOML"):
         if _DEEP_KEY.search(written):
             raise ValueError(f"a key has more than {DEEPEST} parts")
-        parsed: dict[str, Any] = _checked(tomllib.loads(written))
+        parsed: dict[str, Any] = checked(tomllib.loads(written))
         return parsed
 
 
@@ -167,8 +167,12 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _checked(tree: Any) -> Any:
-    """Return a parsed tree that is neither too deep for what follows it by calling itself, nor holds broken texts."""
+def checked(tree: Any) -> Any:
+    """Return a parsed tree that is neither too deep for what follows it by calling itself, nor holds broken texts.
+
+    Raises:
+        ValueError: for any other.
+    """
     level = [tree]
     for _ in range(DEEPEST):
         for node in level:

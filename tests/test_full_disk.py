@@ -143,7 +143,7 @@ def train_limited(limit: int, log_every: int, diary: int) -> NoReturn:
     [
         (100, 50, "run could not be written: File too large"),
         (1_000, 50, "The checkpoint of step 0 could not be written to run/checkpoints: File too large"),
-        (2_000, 50, "The checkpoint of step 200 could not be written to run/checkpoints: File too large"),
+        (4_000, 50, "The checkpoint of step 500 could not be written to run/checkpoints: File too large"),
         (8_000, 50, "The checkpoint of step 1,000 could not be written to run/checkpoints: File too large"),
         (5_000, 4, "run/metrics.jsonl could not be written: File too large"),
     ],
