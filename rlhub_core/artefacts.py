@@ -30,6 +30,7 @@ _DEEP_KEY = re.compile(  # a.b.c… of more than DEEPEST parts, for which tomlli
     rf"""(?<![\w-])(?:(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{DEEPEST}}}"""
 )
 LONGEST_NUMBER = 1_000  # digits of a whole number; a generator's state has 39
+_LARGEST_NUMBER = 10**LONGEST_NUMBER
 
 
 def check_folder(folder: Path) -> None:
@@ -178,6 +179,8 @@ def checked(tree: Any) -> Any:
         for node in level:
             if isinstance(node, str) and not node.isascii():
                 node.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+            elif isinstance(node, int) and abs(node) >= _LARGEST_NUMBER:
+                raise ValueError(f"it holds a number of more than {LONGEST_NUMBER:,} digits")
         tables = [node for node in level if isinstance(node, dict)]
         level = [child for node in level if isinstance(node, list) for child in node]
         level += [child for table in tables for child in (*table.keys(), *table.values())]
