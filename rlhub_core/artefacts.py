@@ -30,6 +30,7 @@ _DEEP_KEY = re.compile(  # a.b.c… of more than DEEPEST parts, for which tomlli
     rf"""(?<![\w-])(?:(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{DEEPEST}}}"""
 )
 LONGEST_NUMBER = 1_000  # digits of a whole number; a generator's state has 39
+_LARGEST_NUMBER = 10**LONGEST_NUMBER
 
 
 def check_folder(folder: Path) -> None:
@@ -106,7 +107,7 @@ def json_text(written: str, path: Path) -> Any:
         ArtefactError: where it is none, gives a key twice, is too deep, or holds numbers or texts that nothing can use.
     """
     with _readable(path):
-        return _checked(json.loads(written, object_pairs_hook=_once, parse_int=_whole))
+        return checked(json.loads(written, object_pairs_hook=_once, parse_int=_whole))
 
 
 def toml_file(path: Path) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def toml_file(path: Path) -> dict[str, Any]:
     with _readable(path, "is not valid TOML"):
         if _DEEP_KEY.search(written):
             raise ValueError(f"a key has more than {DEEPEST} parts")
-        parsed: dict[str, Any] = _checked(tomllib.loads(written))
+        parsed: dict[str, Any] = checked(tomllib.loads(written))
         return parsed
 
 
@@ -167,13 +168,19 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _checked(tree: Any) -> Any:
-    """Return a parsed tree that is neither too deep for what follows it by calling itself, nor holds broken texts."""
+def checked(tree: Any) -> Any:
+    """Return a parsed tree that is neither too deep for what follows it by calling itself, nor holds broken texts.
+
+    Raises:
+        ValueError: for any other.
+    """
     level = [tree]
     for _ in range(DEEPEST):
         for node in level:
             if isinstance(node, str) and not node.isascii():
                 node.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+            elif isinstance(node, int) and abs(node) >= _LARGEST_NUMBER:
+                raise ValueError(f"it holds a number of more than {LONGEST_NUMBER:,} digits")
         tables = [node for node in level if isinstance(node, dict)]
         level = [child for node in level if isinstance(node, list) for child in node]
         level += [child for table in tables for child in (*table.keys(), *table.values())]

@@ -13,6 +13,7 @@ Files may be hard links to those of another checkpoint: nothing in a checkpoint 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -52,11 +53,12 @@ def write(parent: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> Pa
         make_folder(parent)
         recover(parent)
         aside.mkdir()
-        manifest = {"format": FORMAT, "step": step, **fill(aside), "files": _members(aside, _digests(parent))}
+        facts, known = fill(aside), _digests(parent)
+        manifest = {"format": FORMAT, "step": step, **facts, "files": _members(aside, known)}
         for path in aside.rglob("*"):
-            sync(path)
-        read_back = json.loads(_dumped(manifest))  # as a reader will see it: keys 1 and "1" are one
-        (aside / MANIFEST).write_text(_sealed(read_back), encoding="utf-8")
+            if _inode(path) not in known:  # what is linked is on the disk already
+                sync(path)
+        (aside / MANIFEST).write_text(_readable(manifest, aside), encoding="utf-8")
         sync(aside / MANIFEST)
         sync(aside)
         _put_in_place(aside, final)
@@ -83,7 +85,10 @@ def recover(parent: Path) -> None:
             old.rename(old.with_suffix(""))
             sync(parent)
     for leftover in [*parent.glob(".*.partial"), *parent.glob(".*.deleted")]:
-        shutil.rmtree(leftover)
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def folders(parent: Path) -> dict[int, Path]:
@@ -96,6 +101,15 @@ def folders(parent: Path) -> dict[int, Path]:
         if match := re.fullmatch(r"(\d{12})(\.old)?", path.parent.name):
             found[int(match[1])] = path.parent
     return dict(sorted(found.items()))
+
+
+def standing(parent: Path) -> dict[Path, int]:
+    """Return folder -> inode of the complete checkpoints: others where one was deleted or written anew."""
+    found = {}
+    for folder in folders(parent).values():
+        with contextlib.suppress(FileNotFoundError):  # deleted between one call and the next
+            found[folder] = folder.stat().st_ino
+    return found
 
 
 def steps(parent: Path) -> list[int]:
@@ -126,10 +140,13 @@ def beside(path: Path) -> list[Path]:
 
 
 def prune(parent: Path, keep: int, kept: Collection[int] = ()) -> None:
-    """Delete all checkpoints but the newest `keep` and those of the steps `kept`."""
+    """Delete all checkpoints but the newest `keep` and those of the steps `kept`.
+
+    A disk may be too full even for that. Nothing is lost then: the next `write` says so, if it still is.
+    """
     for step in steps(parent)[: -max(1, keep)]:
         if step not in kept:
-            _delete(parent / f"{step:012d}")
+            _delete_if_room(parent / f"{step:012d}")
 
 
 def verify(folder: Path) -> Manifest:
@@ -137,13 +154,16 @@ def verify(folder: Path) -> Manifest:
 
     Raises:
         NewerFormatError: for a checkpoint that only a newer rlhub reads.
-        CheckpointError: for a missing, changed or unknown file, naming it.
+        CheckpointError: for a missing, changed, unknown or unreadable file, naming it.
     """
     manifest = _read(folder)
     if re.fullmatch(r"\d{12}(\.old)?", folder.name) and manifest.get("step") != int(folder.name[:12]):
         raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is that of step {manifest.get('step')}.")
-    for version in range(manifest["format"], FORMAT):
-        manifest = MIGRATIONS[version](manifest, folder)
+    try:
+        for version in range(manifest["format"], FORMAT):
+            manifest = MIGRATIONS[version](manifest, folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder} is damaged: {error}.") from error
     recorded, found = manifest["files"], _files(folder)
     for name in sorted(recorded.keys() | found.keys()):
         left_about = name not in recorded and _hidden(name)  # by a file manager
@@ -157,14 +177,18 @@ def _read(folder: Path) -> Manifest:
     try:
         text = artefacts.text(folder / MANIFEST)
         manifest: Manifest = artefacts.json_text(text, folder / MANIFEST)
-        version, recorded = manifest["format"], manifest["files"]
+        version, tables = manifest["format"], (manifest["files"], manifest.get("provenance", {}))
         whole = text == (_dumped(manifest) if version == 1 and "seal" not in manifest else _sealed(manifest))
     except ArtefactError as error:
         raise CheckpointError(f"{folder} is not a complete checkpoint: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} cannot be read.") from error
-    if not whole or type(version) is not int or version < 1 or not isinstance(recorded, dict):
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is not a complete checkpoint: it has no {MANIFEST}.") from error
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder} is not a complete checkpoint: its {MANIFEST} is none.") from error
+    if not whole:
         raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is not as it was written.")
+    if type(version) is not int or version < 1 or not all(isinstance(table, dict) for table in tables):
+        raise CheckpointError(f"{folder} is damaged: its {MANIFEST} is none that rlhub writes.")
     if version > FORMAT:
         raise NewerFormatError(
             f"{folder} has checkpoint format {version}; this rlhub reads formats 1 to {FORMAT}. "
@@ -183,6 +207,18 @@ def _to_2(manifest: Manifest, folder: Path) -> Manifest:
 
 MIGRATIONS: dict[int, Callable[[Manifest, Path], Manifest]] = {1: _to_2}
 """Format -> function of (manifest, folder), both only read, that returns the manifest of the next format."""
+
+
+def _readable(manifest: Manifest, folder: Path) -> str:
+    """Return the text of a manifest, once it is certain that `_read` takes it: no checkpoint is written in vain.
+
+    Raises:
+        ArtefactError: for facts that nest too deep, or are too large.
+    """
+    utf8 = json.dumps(manifest, ensure_ascii=False).encode(errors="replace")  # halves of characters, as in paths
+    text = _sealed(json.loads(utf8))  # as a reader will see it: keys 1 and "1" are one
+    artefacts.json_text(text, folder / MANIFEST)
+    return text
 
 
 def _sealed(manifest: Mapping[str, Any]) -> str:
@@ -206,7 +242,16 @@ def _put_in_place(aside: Path, final: Path) -> None:
     aside.rename(final)
     sync(final.parent)
     if old.exists():
-        _delete(old)
+        _delete_if_room(old)
+
+
+def _delete_if_room(folder: Path) -> None:
+    """Delete a checkpoint, but for where the disk is so full that not even a name can be changed."""
+    try:
+        _delete(folder)
+    except OSError as error:
+        if reason_if_full(error) is None:
+            raise
 
 
 def _delete(folder: Path) -> None:
@@ -249,8 +294,13 @@ def _is_member(path: Path, recorded: Any) -> bool:
     """Return whether a file is what a manifest says; one of another size is not read, however large it is."""
     try:
         return bool(recorded["size"] == path.stat().st_size and recorded == _member(path))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, OSError):  # the last: a disk that fails, or another process that deletes it
         return False
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _hidden(name: str) -> bool:
@@ -258,11 +308,10 @@ def _hidden(name: str) -> bool:
 
 
 def _member(path: Path, known: Mapping[tuple[int, int], Member] | None = None) -> Member:
-    status = path.stat()
-    if known and (same := known.get((status.st_dev, status.st_ino))) is not None:
+    if known and (same := known.get(_inode(path))) is not None:
         return same
     with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": status.st_size}
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
 
 
 def _digests(parent: Path) -> dict[tuple[int, int], Member]:
@@ -275,8 +324,7 @@ def _digests(parent: Path) -> dict[tuple[int, int], Member]:
         try:
             manifest = _read(folder)
             for name, member in manifest["files"].items() if manifest["format"] > 1 else ():
-                status = (folder / name).stat()
-                found[status.st_dev, status.st_ino] = member
+                found[_inode(folder / name)] = member
         except (CheckpointError, OSError):  # a resume will say so; here everything is hashed anew
             continue
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,24 @@ def save(folder: Path, name: str, tree: Any) -> None:
     """Write a tree of dicts, lists, tuples, arrays, numbers, strings and None as `name.json` and `name.safetensors`.
 
     Raises:
-        TypeError: for anything else in the tree, naming where it stands, and for more plain values than `load` reads.
+        TypeError: for anything else in the tree, naming where it stands, and for what `load` would not read: too many
+            plain values or arrays, too deep a tree, half a character, a number of a thousand digits.
     """
     from safetensors.numpy import save_file
 
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     plain = _flatten(tree, "", arrays)
-    written = json.dumps(plain, indent=1)
+    try:
+        written = json.dumps(artefacts.checked(plain), indent=1)
+    except (ValueError, RecursionError) as error:
+        raise TypeError(f"The state {name} cannot be saved: {error}.") from error
     if len(written) > artefacts.LARGEST_JSON:  # it is ASCII
         raise TypeError(f"The state {name} holds {len(written):,} characters of plain values: put numbers into arrays.")
     (folder / f"{name}.json").write_text(written)
     if arrays:
         save_file(arrays, folder / f"{name}.safetensors")
+        if _header(folder / f"{name}.safetensors") > _LARGEST_HEADER:
+            raise TypeError(f"The state {name} holds {len(arrays):,} arrays: put them into fewer, larger ones.")
 
 
 def load(folder: Path, name: str) -> Any:
@@ -97,8 +102,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     from safetensors.numpy import load_file
 
     try:
-        with artefacts.regular(path) as file:
-            size, header = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+        header, size = _header(path), path.stat().st_size
     except FileNotFoundError:
         return {}
     if header > min(size - 8, _LARGEST_HEADER):
@@ -110,6 +114,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         return load_file(path)
     except (SafetensorError, MemoryError, OverflowError, AttributeError) as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def _header(path: Path) -> int:
+    """Return how many bytes a safetensors file says that its header has."""
+    with artefacts.regular(path) as file:
+        return int.from_bytes(file.read(8), "little")
 
 
 def _flatten(node: Any, where: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

@@ -270,11 +270,13 @@ def resume(
     parts = find_parts(experiment, hub or default_hub(), live, trust=trust)
     experiment = with_live_values(experiment, imported(parts.algorithm, config))
     experiment = with_named_code(experiment, parts.algorithm, trust=trust)
+    onward = f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."
     with only_writer(folder):
-        checkpoint.recover(folder / "checkpoints")
-        newest, manifest = _chosen(folder)
-        checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
-        kept = manifest["provenance"]
+        with storage.room_for(folder / "checkpoints", onward):
+            checkpoint.recover(folder / "checkpoints")
+            newest, manifest = _chosen(folder)
+            checkpoint.set_aside_after(folder / "checkpoints", manifest["step"])
+        kept = manifest.get("provenance", {})
         with settled(experiment.threads, kept.get("torch_threads"), kept.get("blas_threads")):
             run = Run(experiment, parts, folder)
             try:
@@ -283,7 +285,7 @@ def resume(
                 run.close()
                 raise
             if steps is not None:
-                with storage.room_for(folder, f"Free some space, then go on: rlhub resume {shlex.quote(str(folder))}."):
+                with storage.room_for(folder, onward):
                     run.experiment.write(folder)
             if run.restored == "warm":
                 print(f"{folder} resumes warm, not exact, from step {run.steps:,}.", file=sys.stderr)
@@ -321,14 +323,14 @@ def load(
     experiment = with_live_values(experiment, imported(parts.algorithm, config))
     experiment = with_named_code(experiment, parts.algorithm, trust=trust)
     for again in reversed(range(READINGS)):
-        before = checkpoint.steps(folder / "checkpoints")
+        before = checkpoint.standing(folder / "checkpoints")
         try:
             chosen, manifest = _chosen(folder, _best(folder) if step == "best" else step)
             run = Run(experiment, parts, folder, for_acting=True)
             run.restore(chosen, manifest)
             break
         except CheckpointError:  # which a run that is being trained deletes while we read it
-            if not again or checkpoint.steps(folder / "checkpoints") == before:
+            if not again or checkpoint.standing(folder / "checkpoints") == before:
                 raise
     return run
 
@@ -374,12 +376,16 @@ def _chosen(folder: Path, step: int | None = None) -> tuple[Path, dict[str, Any]
             f"{folder} has no checkpoint yet: it was stopped before its first. Start it again in another folder."
         )
     damage: list[str] = []
+    before = checkpoint.standing(parent)
     for path in [known[step]] if step is not None else reversed(known.values()):
         try:
             return path, checkpoint.verify(path)
         except checkpoint.NewerFormatError:
             raise  # it is whole: a resume from an older one would set it aside
         except CheckpointError as error:
-            damage.append(str(error))
-            print(error, file=sys.stderr)
+            if checkpoint.standing(parent).get(path) == before.get(path):
+                damage.append(str(error))
+                print(error, file=sys.stderr)
+            else:  # which is no damage: the process that trains the run did so
+                damage.append(f"{path} was deleted while it was read.")
     raise CheckpointError(" ".join(damage))

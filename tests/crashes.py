@@ -22,10 +22,13 @@ class Shim:
         at: the operation before which `crash` is called with its name; 0 for every one.
         crash: what a crash is.
         fsync: what takes the place of the system's.
+        on: crash at all that come after it as well.
     """
 
-    def __init__(self, patch: pytest.MonkeyPatch, at: int, crash: Crash, fsync: Callable[[int], None]) -> None:
-        self.count, self._at, self._crash = 0, at, crash
+    def __init__(
+        self, patch: pytest.MonkeyPatch, at: int, crash: Crash, fsync: Callable[[int], None], *, on: bool = False
+    ) -> None:
+        self.count, self._at, self._crash, self._on = 0, at, crash, on
         real = {name: getattr(os, name) for name in OPERATIONS} | {"fsync": fsync}
         for name in OPERATIONS:
             patch.setattr(os, name, self._counted(name, real[name]))
@@ -36,7 +39,7 @@ class Shim:
     def tick(self, operation: str) -> None:
         """Come to a point where a crash may be."""
         self.count += 1
-        if self._at in (0, self.count):
+        if self._at in (0, self.count) or (self._on and self.count > self._at):
             self._crash(operation)
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:

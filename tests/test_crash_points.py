@@ -9,7 +9,8 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,14 @@ from crashes import OPERATIONS, Shim
 
 from rlhub_core import Episode, Progress, checkpoint, state, storage
 from rlhub_core.records import Records, read_metrics
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Have a folder in memory, where there is one: thousands of files are written."""
+    memory = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +157,7 @@ def _recovered(folder: Path) -> Path:
     return folder.with_suffix("")
 
 
-def test_a_process_killed_at_any_operation_loses_no_checkpoint(tmp_path: Path) -> None:
+def test_a_process_killed_at_any_operation_loses_no_checkpoint(place: Path) -> None:
     def child(k: int, parent: Path, diary: int) -> NoReturn:
         def crash(_: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -162,7 +171,7 @@ def test_a_process_killed_at_any_operation_loses_no_checkpoint(tmp_path: Path) -
             os._exit(code)
 
     for k in itertools.count(1):
-        folder = tmp_path / str(k)
+        folder = place / str(k)
         folder.mkdir()
         reading, diary = os.pipe()
         process = os.fork()
@@ -181,8 +190,8 @@ def test_a_process_killed_at_any_operation_loses_no_checkpoint(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1])
-def test_a_power_cut_at_any_operation_loses_no_checkpoint(tmp_path: Path, seed: int | None) -> None:
-    root, told = tmp_path / "run", [-1]
+def test_a_power_cut_at_any_operation_loses_no_checkpoint(place: Path, seed: int | None) -> None:
+    root, told = place / "run", [-1]
     root.mkdir()
     disk, chance = Disk(root), None if seed is None else random.Random(seed)
     points: list[tuple[Path, int]] = []
@@ -194,7 +203,7 @@ def test_a_power_cut_at_any_operation_loses_no_checkpoint(tmp_path: Path, seed: 
                 for name, call in real.items():
                     unpatched.setattr(os, name, call)
                 unpatched.setattr(io, "open", opened)
-                left = tmp_path / f"left{len(points)}"
+                left = place / f"left{len(points)}"
                 disk.left(left, chance)
             points.append((left, told[-1]))
 

@@ -59,6 +59,41 @@ def test_whatever_does_not_fit_the_old_checkpoint_stays_and_the_temporary_is_rem
     assert checkpoint.steps(parent) == [1_000, 2_000]
 
 
+@pytest.mark.parametrize("for_ever", [False, True], ids=["for a moment", "from then on"])
+def test_a_disk_too_full_to_delete_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, for_ever: bool
+) -> None:
+    """Some file systems have no room for a name to be changed, or to be forgotten."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    told: list[str] = []
+
+    def no_room(operation: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for k in itertools.count(1):
+        parent = tmp_path / str(k) / "checkpoints"
+        for step in (1_000, 2_000):
+            checkpoint.write(parent, step, fill)
+        saved = [2_000]
+        with pytest.MonkeyPatch.context() as patch:
+            shim = Shim(patch, k, no_room, fsync=lambda _: None, on=for_ever)
+            try:
+                for step in (2_000, 3_000):  # the first takes the place of another
+                    checkpoint.write(parent, step, fill)
+                    saved.append(step)
+                    checkpoint.prune(parent, keep=1)
+            except StorageError as error:
+                told.append(str(error))
+        assert checkpoint.verify(list(checkpoint.folders(parent).values())[-1])["step"] >= saved[-1]
+        checkpoint.write(parent, 4_000, fill)  # once there is room
+        checkpoint.prune(parent, keep=1)
+        assert [path.name for path in parent.iterdir()] == ["000000004000"]
+        if shim.count < k:
+            break
+    assert k > 40
+    assert all("could not be written" in message for message in told)
+
+
 def test_the_error_says_how_much_is_needed_and_how_much_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +178,7 @@ def train_limited(limit: int, log_every: int, diary: int) -> NoReturn:
     [
         (100, 50, "run could not be written: File too large"),
         (1_000, 50, "The checkpoint of step 0 could not be written to run/checkpoints: File too large"),
-        (2_000, 50, "The checkpoint of step 200 could not be written to run/checkpoints: File too large"),
+        (4_000, 50, "The checkpoint of step 500 could not be written to run/checkpoints: File too large"),
         (8_000, 50, "The checkpoint of step 1,000 could not be written to run/checkpoints: File too large"),
         (5_000, 4, "run/metrics.jsonl could not be written: File too large"),
     ],

@@ -31,17 +31,18 @@ from rlhub_core import (
     RunError,
     TrustError,
     artefacts,
-    reports,
     state,
 )
 from rlhub_core.cli import app
 from rlhub_core.config import option
 from rlhub_core.errors import printable
 from rlhub_core.evaluation import Evaluation
+from rlhub_core.reporting.page import report
 from rlhub_core.training import run_experiment
 
 RUN = Path("run")
 MOST_MEMORY = 64 * 2**20  # bytes at the peak of a refusal
+UNSEALED = "manifest.json is not as it was written"
 JSON = {
     "a pickle": pickle.dumps(print),
     "nothing": b"",
@@ -118,19 +119,19 @@ def newest() -> Path:
     return max((RUN / "checkpoints").glob("[0-9]" * 12))
 
 
-def sealed(folder: Path) -> None:
-    """Write a manifest with which all that is in a checkpoint verifies."""
+def sealed(folder: Path, **changed: Any) -> None:
+    """Write a manifest with which all that is in a checkpoint verifies, whoever else may have changed it."""
     file = folder / "manifest.json"
-    manifest = json.loads(file.read_text())
 
-    def entry(path: Path, known: Any) -> Any:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return {"sha256": digest, "size": path.stat().st_size} if isinstance(known, dict) else digest
+    def entry(path: Path) -> dict[str, Any]:
+        return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
 
-    like = next(iter(manifest["files"].values()))
     paths = (path for path in folder.rglob("*") if path.is_file() and path != file)
-    manifest["files"] = {path.relative_to(folder).as_posix(): entry(path, like) for path in paths}
-    file.write_text(json.dumps(manifest))
+    files = {path.relative_to(folder).as_posix(): entry(path) for path in paths}
+    manifest = json.loads(file.read_text()) | {"files": files} | changed
+    del manifest["seal"]
+    seal = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
+    file.write_text(json.dumps(manifest | {"seal": seal}, indent=1))
 
 
 def members(suffix: str) -> list[Path]:
@@ -150,6 +151,7 @@ def refused(call: Callable[[], Any], kind: type[RlhubError] = RlhubError) -> str
     sentence = str(error.value)
     assert sentence
     assert len(sentence) < 5_000
+    assert UNSEALED not in sentence, "refused for the work of the test, not for what is tested"
     return sentence
 
 
@@ -242,12 +244,8 @@ def test_arrays_of_another_kind_are_refused(change: str) -> None:
 def test_a_manifest_names_nothing_outside(name: str) -> None:
     trained()
     Path("secret").write_text("mine")
-    file = newest() / "manifest.json"
-    manifest = json.loads(file.read_text())
-    digest = hashlib.sha256(b"mine").hexdigest()
-    like = next(iter(manifest["files"].values()))
-    manifest["files"][name] = {"sha256": digest, "size": 4} if isinstance(like, dict) else digest
-    file.write_text(json.dumps(manifest))
+    files = json.loads((newest() / "manifest.json").read_text())["files"]
+    sealed(newest(), files={**files, name: {"sha256": hashlib.sha256(b"mine").hexdigest(), "size": 4}})
     refused(lambda: rlhub.load(RUN), CheckpointError)
 
 
@@ -265,12 +263,13 @@ def test_a_manifest_names_nothing_outside(name: str) -> None:
         {"resume": []},
         {"provenance": 3},
         {"provenance": {"distributions": {"a": 1}}},
+        {"provenance": {"torch_threads": "many"}},
+        {"provenance": {"torch_threads": 10**9}},
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     trained()
-    file = newest() / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    sealed(newest(), **change)
     if change == {"resume": []}:  # whatever is not "exact" is warm
         assert rlhub.resume(RUN, progress=False).restored == "warm"
     else:
@@ -295,7 +294,7 @@ DOORS = {
     "load": lambda: rlhub.load(RUN),
     "resume": lambda: rlhub.resume(RUN, progress=False, steps=200),
     "plot": lambda: rlhub.plot([RUN], "x.png"),
-    "report": lambda: reports.report([RUN], Path("x.html")),
+    "report": lambda: report([RUN], Path("x.html")),
 }
 
 
@@ -468,7 +467,7 @@ def test_names_in_a_report_stay_text() -> None:
         file.writelines(json.dumps({"step": step, f"train/{evil}": 1.0}) + "\n" for step in (98, 99))
     (RUN / "provenance.json").write_text(json.dumps({"python": evil, evil: {"distributions": evil}}))
     (RUN / "profile.json").write_text(json.dumps({"seconds": {evil: 1.0}}))
-    page = Path(reports.report([RUN], Path("x.html"))).read_text()
+    page = Path(report([RUN], Path("x.html"))).read_text()
     assert "onerror" in page
     tags: list[str] = []
 

@@ -35,6 +35,34 @@ def test_what_cannot_be_saved_says_where_it_stands(tmp_path: Path, content: Any)
         state.save(tmp_path, "tree", {"deep": [content]})
 
 
+def nested(levels: int) -> Any:
+    tree: Any = 0
+    for _ in range(levels):
+        tree = [tree]
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (nested(100), "The state tree cannot be saved: it is more than 64 levels deep."),
+        ("half of a pair: \ud800", "The state tree cannot be saved: 'utf-8' codec can't encode"),
+        (10**1_000, "The state tree cannot be saved: it holds a number of more than 1,000 digits."),
+        ([np.zeros(1)] * 20, "The state tree holds 20 arrays: put them into fewer, larger ones."),
+    ],
+    ids=["deep", "half", "digits", "arrays"],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, message: str
+) -> None:
+    monkeypatch.setattr(state, "_LARGEST_HEADER", 1_000)
+    with pytest.raises(TypeError) as error:
+        state.save(tmp_path, "tree", {"content": content})
+    assert str(error.value).startswith(message)
+    state.save(tmp_path, "tree", {"content": [10**999, "\U0001f600", nested(50), np.zeros(1)]})
+    np.testing.assert_equal(state.load(tmp_path, "tree")["content"][0], 10**999)
+
+
 @pytest.mark.parametrize("damage", ["{", "[]x", '{"a": {"$array": "/gone"}}'])
 def test_a_damaged_state_is_a_checkpoint_error(tmp_path: Path, damage: str) -> None:
     (tmp_path / "tree.json").write_text(damage)
