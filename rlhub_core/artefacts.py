@@ -41,7 +41,9 @@ def check_folder(folder: Path) -> None:
     top = Path(os.path.realpath(folder))
     waiting = [top]
     while waiting:
-        with _readable(waiting[-1]), os.scandir(waiting.pop()) as entries:
+        inside = waiting.pop()
+        gone = (FileNotFoundError,) if inside != top else ()  # a run that is being trained deletes checkpoints
+        with contextlib.suppress(*gone), _readable(inside), os.scandir(inside) as entries:
             for entry in entries:
                 if entry.is_symlink():
                     if not Path(os.path.realpath(entry.path)).is_relative_to(top):

@@ -316,6 +316,23 @@ def test_a_link_out_of_the_run_is_not_followed(place: str, tmp_path: Path) -> No
     assert everything_outside(outside) == before
 
 
+def test_a_checkpoint_that_is_deleted_while_a_run_is_looked_at_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run/checkpoints/old").mkdir(parents=True)
+    scandir = os.scandir
+
+    def late(path: Path) -> Any:
+        if path.name == "old":
+            path.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", late)
+    artefacts.check_folder(tmp_path / "run")
+    with pytest.raises(FileNotFoundError):
+        artefacts.check_folder(tmp_path / "none")
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_pipe_is_not_waited_for(place: str) -> None:
     trained()

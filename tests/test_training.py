@@ -511,11 +511,11 @@ def test_an_adapter_takes_options_and_says_what_an_object_lacks() -> None:
 
 def test_a_recipe_imports_nothing_that_is_not_allowed(tmp_path: Path) -> None:
     train()
-    Path("evil.py").write_text("from pathlib import Path\nPath('was_here').touch()\n")
+    Path("unasked.py").write_text("from pathlib import Path\nPath('was_here').touch()\n")
     recipe = Path("run/experiment.toml")
-    recipe.write_text(recipe.read_text().replace('"toy/Corridor-v0"', '"evil:CartPole-v1"'))
+    recipe.write_text(recipe.read_text().replace('"toy/Corridor-v0"', '"unasked:CartPole-v1"'))
     with pytest.raises(
-        TrustError, match=r"that imports the module 'evil', and importing runs code\. Allow it with --trust"
+        TrustError, match=r"that imports the module 'unasked', and importing runs code\. Allow it with --trust"
     ):
         rlhub.load("run")
     assert not Path("was_here").exists()
